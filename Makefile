@@ -1,0 +1,77 @@
+# Tailgate. `make` alone explains itself.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+
+# What a run looks like. Each can be set on the command line: make bench USERS=200 DURATION=5
+MODE ?= ab
+USERS ?= 1000
+DURATION ?= 15
+SCENARIO ?= steady
+SEED ?= 42
+PORT ?=
+BENCH_FLAGS ?=
+
+.PHONY: help install install-dev bench serve dash test lint typecheck perf lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@echo
+	@echo "  Variables: MODE=ab|async|sync|blocking USERS DURATION (s, measured, per block) SCENARIO SEED PORT"
+
+# Set-up is done once: again only when a lock file is newer than the stamp of its last install.
+.venv/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: $(PYTHON) was not found. Try make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: $(PYTHON) is older. Try make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -m venv .venv
+
+.venv/.installed: requirements.lock pyproject.toml | .venv/bin/python
+	@echo "Setting up .venv (once, about a minute): pinned packages from requirements.lock ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+	@echo "Set-up done."
+
+.venv/.installed-dev: requirements-dev.lock .venv/.installed
+	@echo "Adding what tests and checks need (once): requirements-dev.lock ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
+	@touch $@
+
+install: .venv/.installed ## Make .venv with the pinned packages (the other targets do it when needed)
+
+install-dev: .venv/.installed-dev
+
+bench: .venv/.installed ## Throughput and latency, sync against async, on 1000 users; writes a report
+	@$(BIN)/python -m loadtests bench --mode $(MODE) --users $(USERS) --duration $(DURATION) --scenario $(SCENARIO) --seed $(SEED) $(if $(PORT),--port $(PORT)) $(BENCH_FLAGS)
+
+serve: .venv/.installed ## The reference server, on loopback
+	@$(BIN)/python -m server $(if $(PORT),--port $(PORT)) $(if $(filter-out ab,$(MODE)),--mode $(MODE)) $(SERVE_FLAGS)
+
+dash: .venv/.installed ## Browse reports, live and saved
+	@$(BIN)/python -m dash_app $(if $(PORT),--port $(PORT)) $(DASH_FLAGS)
+
+test: .venv/.installed-dev ## The whole test suite
+	@$(BIN)/python -m pytest $(TEST_FLAGS)
+
+lint: .venv/.installed-dev ## ruff: style, imports, docstrings
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+typecheck: .venv/.installed-dev ## mypy, strict
+	@$(BIN)/mypy
+
+perf: .venv/.installed-dev ## What the hot path costs, as ratios against a bare handler in the same run
+	@$(BIN)/python -m tests.perf $(PERF_FLAGS)
+
+lock: .venv/.installed-dev ## Make both lock files again from pyproject.toml
+	@$(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet pip-tools
+	@.venv-lock/bin/pip-compile $(LOCK_FLAGS) --all-extras -o requirements-dev.lock pyproject.toml
+	@sed -n 's/^\([A-Za-z0-9_.-]*==[^ ]*\).*/\1/p' requirements-dev.lock > .venv-lock/pins.txt
+	@.venv-lock/bin/pip-compile $(LOCK_FLAGS) --extra sdk -c .venv-lock/pins.txt -o requirements.lock pyproject.toml
+	@rm -rf .venv-lock
+
+LOCK_FLAGS = --quiet --upgrade --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --strip-extras --no-annotate --no-header
+
+clean: ## Remove .venv and caches; saved runs stay
+	@rm -rf .venv .venv-lock build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

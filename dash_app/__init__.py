@@ -1,0 +1,1 @@
+"""The Dash app over live and saved runs. Imports ``reports``, never ``loadtests`` or ``server``."""

@@ -1,0 +1,1 @@
+"""Locust scenarios, the recorder and the bench runner. Imports ``reports`` to write, never ``server``."""

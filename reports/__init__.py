@@ -1,0 +1,1 @@
+"""The run on disk: schema, write, read, summarise, compare, export. Imports no other room."""

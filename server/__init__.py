@@ -1,0 +1,1 @@
+"""The reference server: a validated, decorated, concurrent Gemini pipeline behind HTTP. Imports no other room."""

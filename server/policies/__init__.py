@@ -1,0 +1,1 @@
+"""Production policies, one decorator a file, each usable alone; none knows of HTTP or Gemini."""
