@@ -28,14 +28,14 @@ help: ## Show this list
 
 .venv/.installed: requirements.lock pyproject.toml | .venv/bin/python
 	@echo "Setting up .venv (once, about a minute): pinned packages from requirements.lock ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 	@echo "Set-up done."
 
 .venv/.installed-dev: requirements-dev.lock .venv/.installed
 	@echo "Adding what tests and checks need (once): requirements-dev.lock ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
 
 install: .venv/.installed ## Make .venv with the pinned packages (the other targets do it when needed)
