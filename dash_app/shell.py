@@ -1,0 +1,140 @@
+"""What every page stands in: the HTML document, header, navigation and theme."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dash_mantine_components as dmc
+from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, page_container
+
+HEADER_PX = 52
+NAVBAR_PX = 168
+
+INDEX = """<!DOCTYPE html>
+<html lang="en">
+  <head>
+    {%metas%}
+    <meta name="color-scheme" content="dark light">
+    <meta name="description" content="Load-test reports, live and saved">
+    <title>{%title%}</title>
+    <link rel="icon" type="image/svg+xml" href="/assets/logo.svg">
+    <link rel="preload" href="/assets/fonts/inter-regular.woff2" as="font" type="font/woff2" crossorigin>
+    <script>
+      // Before anything is drawn, so that no page flashes in the other theme.
+      (function () {
+        var asked = new URLSearchParams(location.search).get("theme");
+        var kept = null;
+        try { kept = localStorage.getItem("tailgate-theme"); } catch (error) { /* storage may be refused */ }
+        var system = matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark";
+        var known = function (name) { return name === "dark" || name === "light" ? name : null; };
+        window.tailgateTheme = known(asked) || known(kept) || system;
+        document.documentElement.setAttribute("data-mantine-color-scheme", window.tailgateTheme);
+      })();
+    </script>
+    {%css%}
+  </head>
+  <body>
+    {%app_entry%}
+    <footer>
+      {%config%}
+      {%scripts%}
+      {%renderer%}
+    </footer>
+  </body>
+</html>
+"""
+
+_THEME: dict[str, Any] = {
+    "fontFamily": "Inter, system-ui, sans-serif",
+    "fontFamilyMonospace": "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace",
+    "primaryColor": "blue",
+    "defaultRadius": "md",
+    "cursorType": "pointer",
+}
+
+_NAV = (
+    ("Live", "/", "live", "L"),
+    ("Runs", "/runs", "runs", "R"),
+)
+
+
+def layout() -> dmc.MantineProvider:
+    """The shell around the page's own content."""
+    header = dmc.AppShellHeader(
+        html.Div(
+            [
+                dmc.Burger(id="nav-burger", size="sm", hiddenFrom="sm", opened=False, **{"aria-label": "Navigation"}),
+                html.A([html.Span(className="logo"), "tailgate"], href="/", className="brand"),
+                html.Span(className="header-space"),
+                dmc.ActionIcon(
+                    html.Span(className="icon icon-theme"),
+                    id="theme-toggle",
+                    variant="default",
+                    size="lg",
+                    **{"aria-label": "Switch between dark and light"},
+                ),
+            ],
+            className="header-row",
+        )
+    )
+    navbar = dmc.AppShellNavbar(
+        [
+            html.Div(
+                [
+                    dmc.NavLink(
+                        label=label,
+                        href=href,
+                        active="exact",
+                        leftSection=html.Span(className=f"icon icon-{icon}"),
+                        attributes={"root": {"data-key": key}},
+                    )
+                    for label, href, icon, key in _NAV
+                ],
+                className="nav-links",
+            ),
+            html.Div(
+                [
+                    html.Div("keys"),
+                    html.Div([html.Kbd("L"), html.Kbd("R"), " go"]),
+                    html.Div([html.Kbd("T"), " theme ", html.Kbd("/"), " filter"]),
+                ],
+                className="nav-keys",
+            ),
+        ]
+    )
+    return dmc.MantineProvider(
+        [
+            html.A("Skip to content", href="#content", className="skip-link"),
+            dcc.Location(id="url", refresh="callback-nav"),
+            dcc.Store(id="theme"),
+            dmc.AppShell(
+                [header, navbar, dmc.AppShellMain(html.Div(page_container, id="content", tabIndex="-1"))],
+                id="shell",
+                header={"height": HEADER_PX},
+                navbar={"width": NAVBAR_PX, "breakpoint": "sm", "collapsed": {"mobile": True}},
+                padding=0,
+                transitionDuration=0,
+            ),
+        ],
+        id="mantine",
+        theme=_THEME,
+        forceColorScheme="dark",
+    )
+
+
+def register(app: Dash) -> None:
+    """Theme switch and the navigation of narrow screens; both run in the browser."""
+    app.clientside_callback(
+        ClientsideFunction("tailgate", "theme"),
+        Output("theme", "data"),
+        Output("mantine", "forceColorScheme"),
+        Input("theme-toggle", "n_clicks"),
+    )
+    app.clientside_callback(
+        ClientsideFunction("tailgate", "navbar"),
+        Output("shell", "navbar"),
+        Output("nav-burger", "opened"),
+        Input("nav-burger", "opened"),
+        Input("url", "pathname"),
+        State("shell", "navbar"),
+    )
