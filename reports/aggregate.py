@@ -1,0 +1,96 @@
+"""Samples to counts: the cells of a tick while a run lives, and ``aggregate.parquet`` at its end.
+
+Both come from ``cells``; counts of parts add up to the count of the whole, so a live run and a saved one are drawn by
+the same code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from reports.bins import latency_bin
+from reports.schema import AGGREGATE_SCHEMA, Block
+
+KEYS = [name for name in AGGREGATE_SCHEMA.names if name != "count"]
+"""What an aggregate row is counted by."""
+
+COLUMNS = ["scheduled_at", "sent_at", "latency_ns", "status", "error", "scenario", "block", "cache", "attempts"]
+"""The sample columns that ``cells`` reads."""
+
+
+def measured_mask(scheduled_at: np.ndarray, block: np.ndarray, blocks: Sequence[Block]) -> np.ndarray:
+    """True where a sample's intended start lies in ``[measure_from_ns, measure_until_ns)`` of its own block.
+
+    ``scheduled_at``: int64 ns; ``block``: index of each sample's block. A block that
+    the manifest lacks measures nothing.
+    """
+    size = max([int(block.max(initial=-1)), *(b.index for b in blocks)], default=-1) + 1
+    never = np.iinfo(np.int64).max
+    lower = np.full(size + 1, never)  # the extra last entry takes index -1: a sample of no block
+    upper = np.full(size + 1, never)
+    for b in blocks:
+        if b.measure_from_ns is not None:
+            lower[b.index] = b.measure_from_ns
+            upper[b.index] = never if b.measure_until_ns is None else b.measure_until_ns
+    result: np.ndarray = (scheduled_at >= lower[block]) & (scheduled_at < upper[block])
+    return result
+
+
+def cells(batch: pa.RecordBatch | pa.Table, blocks: Sequence[Block], started_ns: int) -> pa.Table:
+    """Counts of the samples in ``batch`` (at least ``COLUMNS``), as AGGREGATE_SCHEMA.
+
+    ``started_ns`` is the manifest's; a sample intended before it counts in second 0.
+    """
+    scheduled = _numpy(batch, "scheduled_at")
+    block = _numpy(batch, "block")
+    from_intended = _numpy(batch, "sent_at") - scheduled + _numpy(batch, "latency_ns")
+    keyed = pa.table(
+        {
+            "second": np.maximum((scheduled - started_ns) // 1_000_000_000, 0).astype(np.int32),
+            "block": block,
+            "scenario": batch.column("scenario").cast(pa.string()),
+            "cache": batch.column("cache").cast(pa.string()),
+            "attempts": batch.column("attempts"),
+            "status": batch.column("status"),
+            "error": batch.column("error").cast(pa.string()),
+            "measured": measured_mask(scheduled, block, blocks),
+            "bin": latency_bin(from_intended),
+        }
+    )
+    counted = keyed.group_by(KEYS).aggregate([([], "count_all")])
+    return counted.rename_columns([*KEYS, "count"]).cast(AGGREGATE_SCHEMA)
+
+
+def merge(parts: Iterable[pa.Table]) -> pa.Table:
+    """The sum of several aggregates, sorted by its keys; an empty table of the schema when there is none."""
+    joined = pa.concat_tables([AGGREGATE_SCHEMA.empty_table(), *parts])
+    summed = joined.group_by(KEYS).aggregate([("count", "sum")])
+    named = summed.rename_columns([*KEYS, "count"]).cast(AGGREGATE_SCHEMA)
+    return named.sort_by([(key, "ascending") for key in KEYS])
+
+
+def to_rows(table: pa.Table) -> list[list[Any]]:
+    """An aggregate as the JSON rows of a tick's ``cells``, in the order of AGGREGATE_SCHEMA."""
+    columns = [table.column(name).to_pylist() for name in AGGREGATE_SCHEMA.names]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def from_rows(rows: Sequence[Sequence[Any]]) -> pa.Table:
+    """A tick's ``cells`` as an aggregate. Raises ``ValueError`` (pa.ArrowInvalid) where a row does not fit."""
+    columns = list(zip(*rows, strict=True)) or [() for _ in AGGREGATE_SCHEMA]
+    return pa.table(
+        [pa.array(column, field.type) for column, field in zip(columns, AGGREGATE_SCHEMA, strict=True)],
+        schema=AGGREGATE_SCHEMA,
+    )
+
+
+def _numpy(batch: pa.RecordBatch | pa.Table, name: str) -> np.ndarray:
+    column = batch.column(name)
+    result: np.ndarray = (
+        column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(zero_copy_only=False)
+    )
+    return result
