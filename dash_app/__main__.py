@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
 
@@ -28,10 +29,8 @@ def main(argv: list[str]) -> int:
     shown = f"[{host}]" if ":" in host else host
     print(f"Reports from {settings.runs} on http://{shown}:{port}/  (Ctrl-C ends)", flush=True)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2))
-    try:
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again once it has shut down
         server.run(sockets=[listener])
-    except KeyboardInterrupt:  # uvicorn raises the signal again once it has shut down
-        pass
     return 0
 
 

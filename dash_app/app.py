@@ -34,7 +34,7 @@ def build(settings: Settings) -> ASGIApp:
         use_pages=True,
         pages_folder="",
         title="Tailgate",
-        update_title=None,
+        update_title="",
         index_string=shell.INDEX,
         suppress_callback_exceptions=True,
         include_pages_meta=False,
