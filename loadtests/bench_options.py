@@ -1,0 +1,132 @@
+"""The command line of `python -m loadtests bench`, read once and frozen."""
+
+import argparse
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NoReturn, cast
+
+from loadtests import scenarios
+from loadtests.bench_plan import Mode, Timing
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """What a bench was asked to do. `settings` go to the servers, by dotted path, the scenario's own included."""
+
+    mode: Literal["ab"] | Mode
+    users: int
+    scenario: str
+    seed: int
+    timing: Timing
+    port: int
+    runs: Path
+    settings: Mapping[str, str]
+    command: tuple[str, ...]
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A parser whose complaint is one line, with exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where to look, and exit."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def read_options(arguments: Sequence[str]) -> BenchOptions:
+    """The options that some arguments stand for. Ends the process with code 2 and one line where they are wrong."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    try:
+        scenario = scenarios.load(given.scenario)
+    except ValueError as error:
+        parser.error(f"argument --scenario: {error}")
+    settings = {key: str(value) for key, value in scenario.server.items()}
+    if given.sync_threads is not None:
+        settings["sync_threads"] = str(given.sync_threads)
+    settings.update(given.settings)
+    return BenchOptions(
+        mode=cast(Literal["ab"] | Mode, given.mode),
+        users=given.users,
+        scenario=given.scenario,
+        seed=given.seed,
+        timing=Timing(given.ramp, given.warmup, given.duration, given.stop_timeout),
+        port=given.port,
+        runs=given.runs,
+        settings=settings,
+        command=(Path(sys.executable).name, "-m", "loadtests", "bench", *arguments),
+    )
+
+
+def _parser() -> OneLineParser:
+    parser = OneLineParser(
+        prog="python -m loadtests bench",
+        description="Load a server of its own with simulated users, async against sync, and save a report.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    option = parser.add_argument
+    option("--mode", default="ab", choices=["ab", "async", "sync", "blocking"], help="ab: async against sync, in turn")
+    option("--users", type=_whole(1), default=1000, metavar="N", help="users at the same time")
+    option("--duration", type=_seconds(0.5), default=15.0, metavar="S", help="seconds measured, per block")
+    option("--ramp", type=_seconds(0), default=5.0, metavar="S", help="seconds over which users start")
+    option("--warmup", type=_seconds(0), default=5.0, metavar="S", help="seconds of full load before the clock starts")
+    option("--scenario", default="steady", metavar="NAME", help=f"one of: {', '.join(scenarios.names())}")
+    option("--seed", type=_whole(0), default=42, metavar="N", help="same seed, same workload and mock latencies")
+    option("--port", type=_port, default=0, metavar="P", help="port of the (first) server; 0: any free one")
+    option("--runs", type=Path, default=Path("reports/runs"), metavar="DIR", help="where runs are saved")
+    option("--sync-threads", type=_whole(1), metavar="N", help="worker threads of the sync mode (server default: 40)")
+    option(
+        "--stop-timeout",
+        type=_seconds(0),
+        default=60.0,
+        metavar="S",
+        help="wait for requests in flight at a block's end",
+    )
+    option(
+        "--set", dest="settings", type=_setting, action="append", default=[], metavar="KEY=VALUE",
+        help="a server setting, e.g. retry.attempts=1; may be repeated",
+    )  # fmt: skip
+    return parser
+
+
+def _whole(at_least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if number < at_least:
+            raise argparse.ArgumentTypeError(f"{number} is less than {at_least}")
+        return number
+
+    return parse
+
+
+def _seconds(at_least: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            seconds = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds") from None
+        if not math.isfinite(seconds) or seconds < at_least:
+            raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from {at_least:g}")
+        return seconds
+
+    return parse
+
+
+def _port(text: str) -> int:
+    port = _whole(0)(text)
+    if port > 65535:
+        raise argparse.ArgumentTypeError(f"{port} is not a port (0 to 65535)")
+    return port
+
+
+def _setting(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip() or key.startswith("-"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    return key.strip(), value
