@@ -1,0 +1,192 @@
+"""Limit the rate of calls, for each key and over all of them: the generic cell rate algorithm (GCRA).
+
+limiter = RateLimiter(overall=Rate(per_s=50, burst=100))
+@rate_limit(limiter, max_wait_s=1.0)
+async def call(prompt: str) -> str: ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import NamedTuple, ParamSpec, TypeVar
+
+from server.errors import RateLimited
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Of an interval: rounding must not refuse the last call of a burst. It adds nothing to the rate in the long run.
+_SLACK = 1e-3
+
+
+class Rate(NamedTuple):
+    """``per_s`` calls a second in the long run, up to ``burst`` of them at once."""
+
+    per_s: float
+    burst: int
+
+
+class RateLimiterSnapshot(NamedTuple):
+    """``tokens``: calls that could start now over all keys (``inf`` without an overall rate). The rest are counts."""
+
+    tokens: float
+    waiting: int
+    keys: int
+    refused: int
+    forgiven: int
+
+
+class RateLimiter:
+    """Two GCRA limits in one: ``per_key`` and ``overall``; ``None`` switches one off.
+
+    A key's state is one float, its theoretical arrival time TAT. With ``T = 1 / per_s`` and ``tau = (burst - 1) * T`` a
+    call at ``t`` conforms if ``t >= TAT - tau``, and moves it: ``TAT = max(TAT, t) + T``. That is a token bucket of
+    ``burst`` tokens refilled at ``per_s`` that needs no refilling. Source: ITU-T I.371, Annex A. A call that has to
+    wait reserves its place, so waiting is first come, first served. A refused call takes nothing from either limit.
+
+    A call that waits for its key's limit took its place in the overall one when it came: over any ``w`` seconds the
+    overall limit lets at most ``burst + per_s * (w + the longest wait)`` calls through.
+
+    At most ``max_keys`` keys are kept. The key idle for longest goes first; if it still owed time, that is forgiven and
+    counted in ``forgiven`` (make ``max_keys`` larger then).
+    """
+
+    __slots__ = (
+        "_clock",
+        "_key_interval_s",
+        "_key_tolerance_s",
+        "_max_keys",
+        "_overall_burst",
+        "_overall_interval_s",
+        "_overall_tat",
+        "_overall_tolerance_s",
+        "_tats",
+        "forgiven",
+        "refused",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        *,
+        per_key: Rate | None = None,
+        overall: Rate | None = None,
+        max_keys: int = 10_000,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        for rate in (per_key, overall):
+            if rate is not None and (rate.per_s <= 0 or rate.burst < 1):
+                raise ValueError("a rate needs per_s > 0 and burst >= 1")
+        if max_keys < 1:
+            raise ValueError("a rate limiter needs max_keys >= 1")
+        self._key_interval_s = 1.0 / per_key.per_s if per_key else 0.0
+        self._key_tolerance_s = (per_key.burst - 1 + _SLACK) * self._key_interval_s if per_key else 0.0
+        self._overall_interval_s = 1.0 / overall.per_s if overall else 0.0
+        self._overall_tolerance_s = (overall.burst - 1 + _SLACK) * self._overall_interval_s if overall else 0.0
+        self._overall_burst = overall.burst if overall else 0
+        self._overall_tat = 0.0
+        self._tats: OrderedDict[str, float] = OrderedDict()
+        self._max_keys = max_keys
+        self._clock = clock
+        self.waiting = 0
+        self.refused = 0
+        self.forgiven = 0
+
+    def reserve(self, key: str = "", *, max_wait_s: float = 0.0) -> float:
+        """Take one call for ``key`` and return the seconds to wait before making it.
+
+        Raises :class:`server.errors.RateLimited`, with the seconds to stay away, if that is over ``max_wait_s``.
+        """
+        now = self._clock()
+        wait_s = 0.0
+        overall_tat = self._overall_tat
+        if self._overall_interval_s:
+            wait_s = overall_tat - self._overall_tolerance_s - now
+        tats = self._tats
+        key_tat = now
+        if self._key_interval_s:
+            key_tat = tats.get(key, now)
+            key_wait_s = key_tat - self._key_tolerance_s - now
+            if key_wait_s > wait_s:
+                wait_s = key_wait_s
+        if wait_s > 0.0:
+            if wait_s > max_wait_s:
+                self.refused += 1
+                raise RateLimited(f"rate limit reached, free in {wait_s:.3f} s", retry_after_s=wait_s)
+        else:
+            wait_s = 0.0
+        if self._overall_interval_s:
+            self._overall_tat = (overall_tat if overall_tat > now else now) + self._overall_interval_s
+        if self._key_interval_s:
+            starts = now + wait_s
+            tats[key] = (key_tat if key_tat > starts else starts) + self._key_interval_s
+            tats.move_to_end(key)
+            if len(tats) > self._max_keys:
+                _, dropped_tat = tats.popitem(last=False)
+                self.forgiven += dropped_tat > now
+        return wait_s
+
+    def refund(self, key: str = "") -> None:
+        """Give back a reserved call that was not made."""
+        self._overall_tat -= self._overall_interval_s
+        tat = self._tats.get(key)
+        if tat is not None:
+            self._tats[key] = tat - self._key_interval_s
+
+    @property
+    def tokens(self) -> float:
+        """Calls that could start now over all keys, ``inf`` without an overall rate."""
+        if not self._overall_interval_s:
+            return float("inf")
+        owed = max(0.0, (self._overall_tat - self._clock()) / self._overall_interval_s)
+        return max(0.0, self._overall_burst - owed)
+
+    def snapshot(self) -> RateLimiterSnapshot:
+        """The state for metrics."""
+        return RateLimiterSnapshot(self.tokens, self.waiting, len(self._tats), self.refused, self.forgiven)
+
+    def __repr__(self) -> str:
+        return (
+            f"<RateLimiter tokens={self.tokens:.1f} waiting={self.waiting} keys={len(self._tats)}/{self._max_keys}"
+            f" refused={self.refused}>"
+        )
+
+
+def rate_limit(
+    limiter: RateLimiter,
+    *,
+    key: Callable[P, str] | None = None,
+    max_wait_s: float = 0.0,
+    remaining_s: Callable[[], float] | None = None,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
+    """Hold each call until ``limiter`` lets it start; ``key`` reads whose call it is from the arguments.
+
+    Raises :class:`server.errors.RateLimited` at once if that would take longer than ``max_wait_s`` or than
+    ``remaining_s()``. A caller cancelled while it waits gives its place back.
+    """
+
+    def decorate(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        @wraps(call)
+        async def limited(*args: P.args, **kwargs: P.kwargs) -> T:
+            owner = key(*args, **kwargs) if key is not None else ""
+            patience_s = max_wait_s if remaining_s is None else min(max_wait_s, remaining_s())
+            wait_s = limiter.reserve(owner, max_wait_s=patience_s)
+            if wait_s > 0.0:
+                limiter.waiting += 1
+                try:
+                    await sleep(wait_s)
+                except BaseException:
+                    limiter.refund(owner)
+                    raise
+                finally:
+                    limiter.waiting -= 1
+            return await call(*args, **kwargs)
+
+        return limited
+
+    return decorate
