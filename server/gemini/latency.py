@@ -113,6 +113,10 @@ class Draw(NamedTuple):
     per_token_ms: float
     output_tokens: int
 
+    def slower(self, factor: float) -> Draw:
+        """The same call at a pace ``factor`` times slower."""
+        return Draw(factor * self.ttft_ms, factor * self.per_token_ms, self.output_tokens)
+
     def total_ms(self, tokens: int) -> float:
         """Milliseconds until the last of ``tokens`` tokens."""
         return self.ttft_ms + self.per_token_ms * (tokens - 1) if tokens > 1 else self.ttft_ms

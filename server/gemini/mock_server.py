@@ -1,0 +1,95 @@
+"""A Gemini that speaks HTTP, for real clients: ``python -m server.gemini.mock_server``.
+
+``generateContent``, ``streamGenerateContent`` and ``countTokens`` under ``/v1`` and ``/v1beta``, on the same simulation
+as the in-process mock; ``GET /stats`` says what was served. See docs/gemini.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import ssl
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from server.gemini.faults import NO_FAULTS, FaultScript, FaultScriptError
+from server.gemini.latency import PROFILES, find_profile
+from server.gemini.mock_answers import MockApi
+from server.gemini.mock_http import HttpConnection
+from server.gemini.simulation import Simulation
+
+
+@asynccontextmanager
+async def serving(
+    simulation: Simulation, *, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
+    """Serve ``simulation`` in the running loop; yields the base URL. Raises ``OSError`` when the port is taken."""
+    connections: set[HttpConnection] = set()
+    api = MockApi(simulation)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: HttpConnection(api.answer, connections), host, port, ssl=tls, backlog=4096
+    )
+    try:
+        bound = server.sockets[0].getsockname()
+        name = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+        yield f"{'https' if tls else 'http'}://{name}:{bound[1]}"
+    finally:
+        server.close()
+        for connection in tuple(connections):
+            connection.abort()
+        await server.wait_closed()
+
+
+async def _serve_until_signal(simulation: Simulation, host: str, port: int) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with serving(simulation, host=host, port=port) as url:
+            print(f"mock Gemini ready on {url} (profile {simulation.profile.name}, seed {simulation.seed})", flush=True)
+            await stop.wait()
+    except OSError as error:
+        print(f"mock Gemini: cannot listen on {host}:{port}: {os.strerror(error.errno) if error.errno else error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m server.gemini.mock_server", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="address to bind (default %(default)s)")
+    parser.add_argument("--port", type=int, default=0, help="port to bind; 0 takes a free one (default)")
+    parser.add_argument(
+        "--profile", default="lesson", help=f"latency: {', '.join(PROFILES)} or a constant such as 200ms"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of latencies, texts and faults (default 0)")
+    parser.add_argument("--faults", type=Path, metavar="FILE", help="TOML fault script")
+    arguments = parser.parse_args(argv)
+    if not 0 <= arguments.port <= 65535:
+        parser.error(f"--port must be 0 to 65535, not {arguments.port}")
+    try:
+        find_profile(arguments.profile)
+        arguments.script = FaultScript.load(arguments.faults) if arguments.faults else NO_FAULTS
+    except (FaultScriptError, ValueError) as error:
+        parser.error(str(error))
+    return arguments
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the mock server until SIGTERM or Ctrl-C. Exit codes: 0 stopped, 1 cannot listen, 2 usage."""
+    arguments = _arguments(argv)
+    simulation = Simulation(arguments.profile, seed=arguments.seed, faults=arguments.script)
+    if sys.platform == "win32":
+        new_event_loop = asyncio.new_event_loop
+    else:
+        from uvloop import new_event_loop
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(_serve_until_signal(simulation, arguments.host, arguments.port))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
