@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from reports.bins import latency_bin
@@ -22,21 +23,29 @@ COLUMNS = ["scheduled_at", "sent_at", "latency_ns", "status", "error", "scenario
 """The sample columns that ``cells`` reads."""
 
 
-def measured_mask(scheduled_at: np.ndarray, block: np.ndarray, blocks: Sequence[Block]) -> np.ndarray:
-    """True where a sample's intended start lies in ``[measure_from_ns, measure_until_ns)`` of its own block.
+def block_bounds(blocks: Sequence[Block]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The measured windows as arrays ``(from, until)`` in ns, to be indexed by a sample's ``block``.
 
-    ``scheduled_at``: int64 ns; ``block``: index of each sample's block. A block that
-    the manifest lacks measures nothing.
+    A block that has no window yet, and index -1, have an empty one at the end of time.
     """
-    size = max([int(block.max(initial=-1)), *(b.index for b in blocks)], default=-1) + 1
     never = np.iinfo(np.int64).max
-    lower = np.full(size + 1, never)  # the extra last entry takes index -1: a sample of no block
-    upper = np.full(size + 1, never)
+    lower = np.full(max((b.index for b in blocks), default=-1) + 2, never)
+    upper = lower.copy()
     for b in blocks:
         if b.measure_from_ns is not None:
             lower[b.index] = b.measure_from_ns
             upper[b.index] = never if b.measure_until_ns is None else b.measure_until_ns
-    result: np.ndarray = (scheduled_at >= lower[block]) & (scheduled_at < upper[block])
+    return lower, upper
+
+
+def within(
+    times: npt.NDArray[np.int64],
+    block: npt.NDArray[np.int16],
+    bounds: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
+) -> npt.NDArray[np.bool_]:
+    """Where ``times`` (ns) lie in ``[from, until)`` of their own block, by ``block_bounds``."""
+    lower, upper = bounds
+    result: npt.NDArray[np.bool_] = (times >= lower[block]) & (times < upper[block])
     return result
 
 
@@ -57,7 +66,7 @@ def cells(batch: pa.RecordBatch | pa.Table, blocks: Sequence[Block], started_ns:
             "attempts": batch.column("attempts"),
             "status": batch.column("status"),
             "error": batch.column("error").cast(pa.string()),
-            "measured": measured_mask(scheduled, block, blocks),
+            "measured": within(scheduled, block, block_bounds(blocks)),
             "bin": latency_bin(from_intended),
         }
     )
