@@ -2,51 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final, Required
 
-import orjson
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
+from typing_extensions import TypedDict  # the standard one is not good enough for pydantic before Python 3.12
 
 from server.gemini.mock_bodies import bad_request
 from server.gemini.protocol import GeminiCall, Parameters
-
-_REQUEST_FIELDS: Final = frozenset(
-    {
-        "model",
-        "contents",
-        "tools",
-        "toolConfig",
-        "safetySettings",
-        "systemInstruction",
-        "generationConfig",
-        "cachedContent",
-        "store",
-        "serviceTier",
-    }
-)
-_CONFIG_FIELDS: Final = frozenset(
-    {
-        "stopSequences",
-        "responseMimeType",
-        "responseSchema",
-        "responseJsonSchema",
-        "responseModalities",
-        "candidateCount",
-        "maxOutputTokens",
-        "temperature",
-        "topP",
-        "topK",
-        "seed",
-        "presencePenalty",
-        "frequencyPenalty",
-        "responseLogprobs",
-        "logprobs",
-        "enableEnhancedCivicAnswers",
-        "speechConfig",
-        "thinkingConfig",
-        "imageConfig",
-        "mediaResolution",
-    }
-)
 
 
 class BadCallError(Exception):
@@ -57,89 +21,113 @@ class BadCallError(Exception):
         self.body = body
 
 
+# Google takes both spellings of a field, camelCase and snake_case, and refuses what it does not know.
+_STRICT = ConfigDict(extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True)
+
+
+@with_config(ConfigDict(extra="ignore"))
+class _Part(TypedDict, total=False):
+    text: str
+
+
+@with_config(_STRICT)
+class _Content(TypedDict, total=False):
+    parts: Required[list[_Part]]
+    role: str
+
+
+@with_config(_STRICT)
+class _GenerationConfig(TypedDict, total=False):
+    temperature: Annotated[float, Field(ge=0, le=2)]
+    top_p: Annotated[float, Field(ge=0, le=1)]
+    max_output_tokens: Annotated[int, Field(ge=1)]
+    stop_sequences: Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=5)]
+    candidate_count: Annotated[int, Field(ge=1, le=1)]
+    # Known to Google, of no consequence here.
+    top_k: float
+    seed: int
+    presence_penalty: float
+    frequency_penalty: float
+    response_mime_type: str
+    response_schema: Any
+    response_json_schema: Any
+    response_modalities: Any
+    response_logprobs: bool
+    logprobs: int
+    enable_enhanced_civic_answers: bool
+    speech_config: Any
+    thinking_config: Any
+    image_config: Any
+    media_resolution: Any
+
+
+@with_config(_STRICT)
+class _GenerateRequest(TypedDict, total=False):
+    contents: Required[Annotated[list[_Content], Field(min_length=1)]]
+    generation_config: _GenerationConfig
+    # Known to Google, of no consequence here.
+    model: str
+    tools: Any
+    tool_config: Any
+    safety_settings: Any
+    system_instruction: Any
+    cached_content: str
+
+
+@with_config(_STRICT)
+class _CountRequest(TypedDict, total=False):
+    contents: list[_Content]
+    generate_content_request: _GenerateRequest
+
+
+# TypedDicts, not models: most fields are absent, and a model would fill in each one's default on every call.
+_GENERATE: Final = TypeAdapter(_GenerateRequest)
+_COUNT: Final = TypeAdapter(_CountRequest)
+_DEFAULTS: Final = Parameters()
+
+
 def read_generate(body: bytes, model: str) -> GeminiCall:
     """The call that a ``generateContent`` or ``streamGenerateContent`` body asks for. Raises :class:`BadCallError`."""
-    request = _object(body)
-    _refuse_unknown(request, _REQUEST_FIELDS, "")
-    config = request.get("generationConfig") or {}
-    if not isinstance(config, dict):
-        raise BadCallError(bad_request("Invalid value at 'generation_config'", "generation_config"))
-    _refuse_unknown(config, _CONFIG_FIELDS, "generation_config")
-    if _number(config, "candidateCount", 1, 8, whole=True) not in (None, 1):
-        raise BadCallError(bad_request("Multiple candidates is not enabled for this model"))
-    tokens = _number(config, "maxOutputTokens", 1, 2**31 - 1, whole=True)
-    parameters = Parameters(
-        temperature=_number(config, "temperature", 0, 2),
-        top_p=_number(config, "topP", 0, 1),
-        max_output_tokens=None if tokens is None else int(tokens),
-        stop_sequences=_stop_sequences(config),
-    )
-    return GeminiCall(_prompt(request, "GenerateContentRequest"), model, parameters)
+    try:
+        request = _GENERATE.validate_json(body)
+    except ValidationError as error:
+        raise _refusal(error, "GenerateContentRequest") from None
+    parameters = _DEFAULTS
+    if config := request.get("generation_config"):
+        parameters = Parameters(
+            temperature=config.get("temperature"),
+            top_p=config.get("top_p"),
+            max_output_tokens=config.get("max_output_tokens"),
+            stop_sequences=tuple(config.get("stop_sequences", ())),
+        )
+    return GeminiCall(_prompt(request["contents"]), model, parameters)
 
 
 def read_count(body: bytes) -> str:
     """The prompt whose tokens a ``countTokens`` body asks for. Raises :class:`BadCallError`."""
-    request = _object(body)
-    nested = request.get("generateContentRequest")
-    return _prompt(nested if isinstance(nested, dict) else request, "CountTokensRequest")
-
-
-def _object(body: bytes) -> dict[str, Any]:
     try:
-        request = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadCallError(bad_request(f"Invalid JSON payload received. {error.msg}")) from None
-    if not isinstance(request, dict):
-        raise BadCallError(bad_request("Invalid JSON payload received. Unexpected token; expected an object"))
-    # Google takes both spellings of a field.
-    return {_camel(name): value for name, value in request.items()}
+        request = _COUNT.validate_json(body)
+    except ValidationError as error:
+        raise _refusal(error, "CountTokensRequest") from None
+    nested = request.get("generate_content_request")
+    return _prompt(nested["contents"] if nested else request.get("contents", []))
 
 
-def _camel(name: str) -> str:
-    head, *tail = name.split("_")
-    return head + "".join(word.capitalize() for word in tail)
+def _prompt(contents: list[_Content]) -> str:
+    return "\n".join([part.get("text", "") for content in contents for part in content["parts"]])
 
 
-def _refuse_unknown(fields: dict[str, Any], known: frozenset[str], place: str) -> None:
-    for name in fields:
-        if name not in known and _camel(name) not in known:
-            where = f" at '{place}'" if place else ""
-            message = f'Invalid JSON payload received. Unknown name "{name}"{where}: Cannot find field.'
-            raise BadCallError(bad_request(message, place))
-
-
-def _prompt(request: dict[str, Any], message: str) -> str:
-    contents = request.get("contents")
-    if not contents:
-        place = f"{message}.contents"
-        raise BadCallError(bad_request(f"* {place}: contents is not specified\n", place))
-    try:
-        texts = [part["text"] for content in contents for part in content["parts"] if "text" in part]
-        return "\n".join(texts)
-    except (TypeError, KeyError):
-        raise BadCallError(bad_request("Invalid value at 'contents' (oneof), text expected", "contents")) from None
-
-
-def _number(config: dict[str, Any], name: str, low: float, high: float, *, whole: bool = False) -> float | None:
-    value = config.get(name, config.get(_snake(name)))
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or (whole and value != int(value)):
-        raise BadCallError(bad_request(f"Invalid value at 'generation_config.{_snake(name)}'", "generation_config"))
-    if not low <= value <= high:
-        message = f"* GenerateContentRequest.generation_config.{_snake(name)}: must be in the range [{low}, {high}]\n"
-        raise BadCallError(bad_request(message, f"generation_config.{_snake(name)}"))
-    return value
-
-
-def _snake(name: str) -> str:
-    return "".join(f"_{char.lower()}" if char.isupper() else char for char in name)
-
-
-def _stop_sequences(config: dict[str, Any]) -> tuple[str, ...]:
-    stops = config.get("stopSequences", config.get("stop_sequences")) or []
-    if not isinstance(stops, list) or not all(isinstance(stop, str) for stop in stops):
-        raise BadCallError(bad_request("Invalid value at 'generation_config.stop_sequences'", "generation_config"))
-    if len(stops) > 5:
-        raise BadCallError(bad_request("* GenerateContentRequest.generation_config.stop_sequences: at most 5\n"))
-    return tuple(stops)
+def _refusal(error: ValidationError, message: str) -> BadCallError:
+    first: ErrorDetails = error.errors(include_url=False)[0]
+    *place, name = [f"{part}" for part in first["loc"]] or [""]
+    if first["type"] == "json_invalid":
+        return BadCallError(bad_request(f"Invalid JSON payload received. {first['msg']}"))
+    if first["type"] == "extra_forbidden":
+        where = f" at '{'.'.join(place)}'" if place else ""
+        text = f'Invalid JSON payload received. Unknown name "{name}"{where}: Cannot find field.'
+        return BadCallError(bad_request(text, ".".join(place)))
+    if name == "contents" and first["type"] in ("missing", "too_short"):
+        text = f"* {message}.contents: contents is not specified\n"
+        return BadCallError(bad_request(text, f"{message}.contents"))
+    field = ".".join([*place, name])
+    return BadCallError(bad_request(f"Invalid value at '{field}': {first['msg']}", field))

@@ -54,7 +54,10 @@ async def _serve_until_signal(simulation: Simulation, host: str, port: int) -> i
             print(f"mock Gemini ready on {url} (profile {simulation.profile.name}, seed {simulation.seed})", flush=True)
             await stop.wait()
     except OSError as error:
-        print(f"mock Gemini: cannot listen on {host}:{port}: {os.strerror(error.errno) if error.errno else error}", file=sys.stderr)
+        print(
+            f"mock Gemini: cannot listen on {host}:{port}: {os.strerror(error.errno) if error.errno else error}",
+            file=sys.stderr,
+        )
         return 1
     return 0
 

@@ -1,0 +1,109 @@
+"""Blocking REST calls on the standard library's HTTP client: one keep-alive connection a thread."""
+
+from __future__ import annotations
+
+import http.client
+import select
+import ssl
+import threading
+import time
+
+from server.errors import UpstreamUnavailable
+from server.gemini.endpoint import Endpoint
+from server.gemini.protocol import GeminiCall, GeminiReply
+from server.gemini.rest_wire import call_path, decode_answer, encode_call
+
+
+class BlockingRest:
+    """Makes calls from any number of threads. Each thread has its own connection, opened on its first call."""
+
+    def __init__(
+        self, endpoint: Endpoint, *, connect_timeout_s: float = 5.0, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._endpoint = endpoint
+        self._connect_timeout_s = connect_timeout_s
+        self._tls = (tls or ssl.create_default_context()) if endpoint.tls else None
+        self._headers = {"Content-Type": "application/json", "x-goog-api-key": endpoint.key.get_secret_value()}
+        self._own = threading.local()
+        self._open: set[http.client.HTTPConnection] = set()
+        self._lock = threading.Lock()
+
+    def generate(self, call: GeminiCall, timeout_s: float | None) -> GeminiReply:
+        """One call; every wait on the socket ends with the time left, then raises ``TimeoutError``."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        connection = None
+        try:
+            connection = self._connection(deadline)
+            _wait_no_longer(connection, deadline)
+            path = self._endpoint.prefix + call_path(call.model)
+            connection.request("POST", path, body=encode_call(call), headers=self._headers)
+            response = connection.getresponse()
+            _wait_no_longer(connection, deadline)
+            body = response.read()
+        except BaseException as error:
+            self._drop(connection)
+            if isinstance(error, TimeoutError):
+                raise TimeoutError(f"Gemini did not answer within {timeout_s} s") from None
+            if isinstance(error, http.client.IncompleteRead):
+                raise UpstreamUnavailable("Gemini's answer was cut short", upstream_status=200) from None
+            if isinstance(error, OSError | http.client.HTTPException):
+                raise UpstreamUnavailable(f"no answer from Gemini: {type(error).__name__}") from None
+            raise
+        if response.will_close:
+            self._drop(connection)
+        retry_after = response.headers.get("Retry-After")
+        return decode_answer(
+            call, response.status, body, retry_after=retry_after, key=self._endpoint.key.get_secret_value()
+        )
+
+    def close(self) -> None:
+        """Close every thread's connection."""
+        with self._lock:
+            connections, self._open = self._open, set()
+        for connection in connections:
+            connection.close()
+
+    def _connection(self, deadline: float | None) -> http.client.HTTPConnection:
+        connection: http.client.HTTPConnection | None = getattr(self._own, "connection", None)
+        if connection is not None and connection.sock is not None:
+            # Readable while nothing was asked: the peer has closed it. Nothing was sent, so a new one is safe.
+            idle = select.poll()
+            idle.register(connection.sock, select.POLLIN)
+            if not idle.poll(0):
+                return connection
+            self._drop(connection)
+        return self._connect(deadline)
+
+    def _connect(self, deadline: float | None) -> http.client.HTTPConnection:
+        endpoint = self._endpoint
+        timeout_s = self._connect_timeout_s
+        if deadline is not None:
+            timeout_s = max(0.001, min(timeout_s, deadline - time.monotonic()))
+        if endpoint.tls:
+            connection: http.client.HTTPConnection = http.client.HTTPSConnection(
+                endpoint.host, endpoint.port, timeout=timeout_s, context=self._tls
+            )
+        else:
+            connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=timeout_s)
+        try:
+            connection.connect()
+        except TimeoutError:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise
+            raise UpstreamUnavailable(f"Gemini could not be reached within {timeout_s:g} s") from None
+        self._own.connection = connection
+        with self._lock:
+            self._open.add(connection)
+        return connection
+
+    def _drop(self, connection: http.client.HTTPConnection | None) -> None:
+        if connection is not None:
+            self._own.connection = None
+            with self._lock:
+                self._open.discard(connection)
+            connection.close()
+
+
+def _wait_no_longer(connection: http.client.HTTPConnection, deadline: float | None) -> None:
+    if connection.sock is not None:
+        connection.sock.settimeout(None if deadline is None else max(0.001, deadline - time.monotonic()))
