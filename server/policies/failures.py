@@ -22,6 +22,14 @@ def asked_wait_s(error: Exception) -> float | None:
     return float(wait_s) if wait_s is not None else None
 
 
+def is_failure(error: Exception) -> bool:
+    """Whether the upstream is to blame, so that more of these mean it is unwell.
+
+    As :func:`is_retryable`, but an error that does not say counts: a breaker should open on what nobody foresaw.
+    """
+    return bool(getattr(error, "retryable", True))
+
+
 def is_unavailable(error: Exception) -> bool:
     """Whether the answer could not be had for now, so that an older or a lesser one is better than none.
 

@@ -1,0 +1,101 @@
+"""One time budget for a request, carried to everything it calls; when it is used up, the work is cancelled.
+
+@deadline(default_s=30.0)
+async def handle(request: Request) -> Reply: ...      # anywhere inside: remaining_s()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from server.errors import DeadlineExceeded
+from server.policies.timer_wheel import TimerWheel
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _Budget:
+    """A deadline in force: when it ends, and whose task is to be cancelled then."""
+
+    __slots__ = ("clock", "ends_at", "expired", "task")
+
+    def __init__(self, ends_at: float, clock: Callable[[], float], task: asyncio.Task[object]) -> None:
+        self.ends_at = ends_at
+        self.clock = clock
+        self.task = task
+        self.expired = False
+
+    def expire(self) -> None:
+        self.expired = True
+        self.task.cancel()
+
+
+_current: ContextVar[_Budget | None] = ContextVar("deadline", default=None)
+
+
+def remaining_s() -> float:
+    """Seconds left of the budget in force here, at least 0; ``inf`` where there is none."""
+    budget = _current.get()
+    return math.inf if budget is None else max(0.0, budget.ends_at - budget.clock())
+
+
+def deadline(
+    *,
+    default_s: float | None = 30.0,
+    budget_s: Callable[P, float | None] | None = None,
+    tick_s: float = 0.005,
+    clock: Callable[[], float] = time.monotonic,
+) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
+    """Cancel the call when its budget is used up and raise :class:`server.errors.DeadlineExceeded`.
+
+    ``budget_s`` reads the budget in seconds from the arguments; where it says ``None``, ``default_s`` holds; where that
+    is ``None`` too, there is no deadline. The budget goes with the context into tasks that the call starts (it must
+    await them, as a TaskGroup does). A deadline inside another can only be shorter. Cancels up to ``tick_s`` late. A
+    cancellation from outside stays one: the rules are those of ``asyncio.timeout``.
+    """
+    wheel = TimerWheel(tick_s=tick_s, clock=clock)
+
+    def decorate(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        @wraps(call)
+        async def bounded(*args: P.args, **kwargs: P.kwargs) -> T:
+            given_s = budget_s(*args, **kwargs) if budget_s is not None else None
+            seconds = given_s if given_s is not None else default_s
+            if seconds is None:
+                return await call(*args, **kwargs)
+            ends_at = clock() + seconds
+            outer = _current.get()
+            if outer is not None and outer.ends_at <= ends_at:
+                return await call(*args, **kwargs)
+            if seconds <= 0.0:
+                raise DeadlineExceeded("there was no time left to begin")
+
+            loop = asyncio.get_running_loop()
+            task = asyncio.current_task(loop)
+            assert task is not None, "a coroutine runs in a task"
+            cancelling = task.cancelling()
+            budget = _Budget(ends_at, clock, task)
+            timers = wheel.start(budget, ends_at, loop)
+            token = _current.set(budget)
+            try:
+                result = await call(*args, **kwargs)
+            except BaseException as error:
+                if budget.expired and task.uncancel() <= cancelling and isinstance(error, asyncio.CancelledError):
+                    raise DeadlineExceeded(f"the budget of {seconds:.3f} s is used up") from error
+                raise
+            finally:
+                _current.reset(token)
+                timers.discard(budget)
+            if budget.expired:
+                task.uncancel()
+            return result
+
+        return bounded
+
+    return decorate
