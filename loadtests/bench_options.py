@@ -22,6 +22,7 @@ class BenchOptions:
     seed: int
     timing: Timing
     port: int
+    generators: int
     runs: Path
     settings: Mapping[str, str]
     command: tuple[str, ...]
@@ -43,6 +44,8 @@ def read_options(arguments: Sequence[str]) -> BenchOptions:
         scenario = scenarios.load(given.scenario)
     except ValueError as error:
         parser.error(f"argument --scenario: {error}")
+    if given.generators > given.users:
+        parser.error(f"argument --generators: {given.generators} processes cannot share {given.users} users")
     settings = {key: str(value) for key, value in scenario.server.items()}
     if given.sync_threads is not None:
         settings["sync_threads"] = str(given.sync_threads)
@@ -54,6 +57,7 @@ def read_options(arguments: Sequence[str]) -> BenchOptions:
         seed=given.seed,
         timing=Timing(given.ramp, given.warmup, given.duration, given.stop_timeout),
         port=given.port,
+        generators=given.generators,
         runs=given.runs,
         settings=settings,
         command=(Path(sys.executable).name, "-m", "loadtests", "bench", *arguments),
@@ -76,6 +80,7 @@ def _parser() -> OneLineParser:
     option("--scenario", default="steady", metavar="NAME", help=f"one of: {', '.join(scenarios.names())}")
     option("--seed", type=_whole(0), default=42, metavar="N", help="same seed, same workload and mock latencies")
     option("--port", type=_port, default=0, metavar="P", help="port of the (first) server; 0: any free one")
+    option("--generators", type=_whole(1), default=1, metavar="N", help="processes that the users are spread over")
     option("--runs", type=Path, default=Path("reports/runs"), metavar="DIR", help="where runs are saved")
     option("--sync-threads", type=_whole(1), metavar="N", help="worker threads of the sync mode (server default: 40)")
     option(

@@ -1,0 +1,30 @@
+"""`python -m loadtests COMMAND`. Each command is a module of its own, imported only when it is asked for."""
+
+import sys
+
+_COMMANDS = {
+    "bench": "load a server of its own, async against sync, and save a report",
+}
+_USAGE = "usage: python -m loadtests COMMAND [options]"
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command and return its exit code: 2 if there is no such command, 130 if Ctrl-C ends it while it loads."""
+    command, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
+    if command in ("-h", "--help"):
+        print(_USAGE, *(f"  {name:<10} {summary}" for name, summary in _COMMANDS.items()), sep="\n")
+        return 0
+    if command not in _COMMANDS:
+        wrong = f"no command {command!r}" if command else "a command is missing"
+        print(f"python -m loadtests: {wrong}; there are: {', '.join(_COMMANDS)}", file=sys.stderr)
+        return 2
+    try:
+        from loadtests import bench
+
+        return bench.main(rest)
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
