@@ -10,8 +10,9 @@ from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message
 
-from dash_app import shell
+from dash_app import router, shell
 from dash_app.compression import PrecompressedSuites
+from dash_app.library import Library
 from dash_app.pages import not_found, runs
 from dash_app.password import RequirePassword
 from dash_app.settings import Settings
@@ -31,19 +32,16 @@ def build(settings: Settings) -> ASGIApp:
     app = Dash(
         "dash_app",
         backend=_HttpCallbacks,
-        use_pages=True,
-        pages_folder="",
         title="Tailgate",
         update_title="",
         index_string=shell.INDEX,
         suppress_callback_exceptions=True,
-        include_pages_meta=False,
         add_log_handler=False,
     )
     app.layout = shell.layout()
     shell.register(app)
-    for page in (runs, not_found):
-        page.register(app, settings)
+    library = Library(settings.runs)
+    router.register(app, [runs.register(app, library)], not_found.PAGE)
     server: FastAPI = app.server
     server.add_middleware(PrecompressedSuites)
     server.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=_GZIP_LEVEL)  # leaves what is packed alone
@@ -56,8 +54,8 @@ def build(settings: Settings) -> ASGIApp:
 async def _request_once(app: ASGIApp, path: str) -> None:
     """Make one request in process.
 
-    Dash collects assets and registers its router before the first request to "/" or to its own routes: whoever opened
-    /runs first would get a page without style or callbacks.
+    Dash collects assets before the first request to "/" or to its own routes: whoever opened /runs first would get a
+    page without style.
     """
     scope = {
         "type": "http",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import dash_mantine_components as dmc
-from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, page_container
+from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
+
+from dash_app.cards import attributes
 
 HEADER_PX = 52
 NAVBAR_PX = 168
@@ -63,7 +65,9 @@ def layout() -> dmc.MantineProvider:
     header = dmc.AppShellHeader(
         html.Div(
             [
-                dmc.Burger(id="nav-burger", size="sm", hiddenFrom="sm", opened=False, **{"aria-label": "Navigation"}),
+                dmc.Burger(
+                    id="nav-burger", size="sm", hiddenFrom="sm", opened=False, **attributes(aria_label="Navigation")
+                ),
                 html.A([html.Span(className="logo"), "tailgate"], href="/", className="brand"),
                 html.Span(className="header-space"),
                 dmc.ActionIcon(
@@ -71,7 +75,7 @@ def layout() -> dmc.MantineProvider:
                     id="theme-toggle",
                     variant="default",
                     size="lg",
-                    **{"aria-label": "Switch between dark and light"},
+                    **attributes(aria_label="Switch between dark and light"),
                 ),
             ],
             className="header-row",
@@ -107,8 +111,9 @@ def layout() -> dmc.MantineProvider:
             html.A("Skip to content", href="#content", className="skip-link"),
             dcc.Location(id="url", refresh="callback-nav"),
             dcc.Store(id="theme"),
+            dcc.Store(id="title"),
             dmc.AppShell(
-                [header, navbar, dmc.AppShellMain(html.Div(page_container, id="content", tabIndex="-1"))],
+                [header, navbar, dmc.AppShellMain(html.Div(id="content", tabIndex="-1"))],
                 id="shell",
                 header={"height": HEADER_PX},
                 navbar={"width": NAVBAR_PX, "breakpoint": "sm", "collapsed": {"mobile": True}},

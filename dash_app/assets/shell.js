@@ -16,6 +16,11 @@
       return [window.tailgateTheme, window.tailgateTheme];
     },
 
+    title: function (title) {
+      if (title) document.title = title;
+      return clientside.no_update;
+    },
+
     // Narrow screens: the burger opens the navigation, going somewhere closes it.
     navbar: function (opened, pathname, navbar) {
       const byBurger = window.dash_clientside.callback_context.triggered_id === "nav-burger";

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from dash import Dash, html, register_page
+import re
 
-from dash_app.settings import Settings
+from dash import html
 
-
-def register(app: Dash, settings: Settings) -> None:
-    """Put the page in the place where Dash looks for it."""
-    register_page("dash_app.pages.not_found_404", path="/404", title="Not found · Tailgate", layout=layout())
+from dash_app.router import Page
 
 
-def layout() -> html.Div:
-    """A short way back."""
+async def _layout(query: dict[str, str]) -> html.Div:
     return html.Div(
         [
             html.H1("Nothing here"),
@@ -21,3 +17,6 @@ def layout() -> html.Div:
         ],
         className="page",
     )
+
+
+PAGE = Page(re.compile(".*"), "Not found · Tailgate", _layout)

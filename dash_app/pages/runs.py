@@ -1,17 +1,327 @@
-"""Runs."""
+"""All runs in one table: find, compare, mark and delete them."""
 
 from __future__ import annotations
 
-from dash import Dash, html, register_page
+import asyncio
+import hashlib
+import re
+from typing import Any
 
-from dash_app.settings import Settings
+import dash_ag_grid as dag
+import dash_mantine_components as dmc
+from dash import ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
+
+from dash_app import cards, readable
+from dash_app.library import Library
+from dash_app.router import Page
+from reports.store import RunEntry, StoreError
+from reports.summary import Summary
+
+_REFRESH_MS = 5000
+
+_GRID_OPTIONS: dict[str, Any] = {
+    "theme": {"function": "tailgateGridTheme(themeQuartz)"},
+    "rowSelection": {"mode": "multiRow", "enableClickSelection": False},
+    "animateRows": False,
+    "suppressCellFocus": False,
+    "ensureDomOrder": True,
+    "tooltipShowDelay": 300,
+    "localeText": {"noRowsToShow": "No run matches", "noMatchingRows": "No run matches"},
+}
 
 
-def register(app: Dash, settings: Settings) -> None:
-    """Runs."""
-    register_page(
-        "dash_app.pages.runs",
-        path="/runs",
-        title="Runs · Tailgate",
-        layout=html.Div([html.H1("Runs")], className="page"),
+def register(app: Dash, library: Library) -> Page:
+    """The page and its callbacks over ``library``."""
+
+    async def layout(query: dict[str, str]) -> html.Div:
+        rows = await asyncio.to_thread(_rows, library)
+        return _layout(rows) if rows else _first_run()
+
+    @app.callback(
+        Output("runs-grid", "rowData"),
+        Output("runs-seen", "data"),
+        Output("runs-said", "children"),
+        Output("runs-confirm", "opened"),
+        Input("runs-refresh", "n_intervals"),
+        Input("runs-tag-apply", "n_clicks"),
+        Input("runs-baseline", "n_clicks"),
+        Input("runs-delete-yes", "n_clicks"),
+        State("runs-grid", "selectedRows"),
+        State("runs-tags", "value"),
+        State("runs-seen", "data"),
+        prevent_initial_call=True,
     )
+    async def change(
+        _ticks: int,
+        _tag: int | None,
+        _baseline: int | None,
+        _delete: int | None,
+        selected: list[dict[str, Any]] | None,
+        tags: list[str] | None,
+        seen: str,
+    ) -> tuple[Any, Any, Any, Any]:
+        chosen = [row["id"] for row in selected or []]
+        said = await asyncio.to_thread(_apply, library, ctx.triggered_id, chosen, tags or [])
+        rows = await asyncio.to_thread(_rows, library)
+        now = _digest(rows)
+        return (no_update if now == seen else rows), now, (no_update if said is None else said), False
+
+    app.clientside_callback(
+        ClientsideFunction("tailgate", "selection"),
+        Output("runs-compare", "disabled"),
+        Output("runs-baseline", "disabled"),
+        Output("runs-delete", "disabled"),
+        Output("runs-tag-apply", "disabled"),
+        Output("runs-compare", "children"),
+        Input("runs-grid", "selectedRows"),
+    )
+    app.clientside_callback(
+        ClientsideFunction("tailgate", "confirmDelete"),
+        Output("runs-confirm", "opened", allow_duplicate=True),
+        Output("runs-confirm-what", "children"),
+        Input("runs-delete", "n_clicks"),
+        Input("runs-delete-no", "n_clicks"),
+        State("runs-grid", "selectedRows"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(
+        ClientsideFunction("tailgate", "compare"),
+        Output("url", "href"),
+        Input("runs-compare", "n_clicks"),
+        State("runs-grid", "selectedRows"),
+        prevent_initial_call=True,
+    )
+    app.clientside_callback(
+        ClientsideFunction("tailgate", "quickFilter"),
+        Output("runs-grid", "dashGridOptions"),
+        Input("runs-filter", "value"),
+        State("runs-grid", "dashGridOptions"),
+        prevent_initial_call=True,
+    )
+    return Page(re.compile("/runs"), "Runs · Tailgate", layout)
+
+
+def _first_run() -> html.Div:
+    return html.Div(
+        [
+            html.Div(html.H1("Runs"), className="page-head"),
+            cards.empty(
+                "No runs yet",
+                "A bench of three minutes leaves two here, sync and async. Watch them on the Live page as they run.",
+                command="make bench",
+            ),
+        ],
+        className="page",
+    )
+
+
+def _layout(rows: list[dict[str, Any]]) -> html.Div:
+    damaged = sum(row["state"] == "damaged" for row in rows)
+    said = f"{len(rows):,} runs, newest first" + (f" · {damaged:,} damaged" if damaged else "")
+    toolbar = html.Div(
+        [
+            dmc.TextInput(
+                id="runs-filter",
+                placeholder="Filter",
+                debounce=150,
+                className="filter",
+                attributes={"input": {"data-filter": "", "aria-label": "Filter runs"}},
+            ),
+            html.Button("Compare", id="runs-compare", className="button", disabled=True),
+            dmc.TagsInput(
+                id="runs-tags", placeholder="tags", className="tags", **cards.attributes(aria_label="Tags to set")
+            ),
+            html.Button("Set tags", id="runs-tag-apply", className="button", disabled=True),
+            html.Button("Baseline", id="runs-baseline", className="button", disabled=True),
+            html.Button("Delete", id="runs-delete", className="button", disabled=True),
+        ],
+        className="toolbar",
+    )
+    confirm = dmc.Modal(
+        [
+            html.P(id="runs-confirm-what"),
+            html.Div(
+                [
+                    html.Button("Delete for good", id="runs-delete-yes", className="button danger"),
+                    html.Button("Keep", id="runs-delete-no", className="button"),
+                ],
+                className="toolbar",
+            ),
+        ],
+        id="runs-confirm",
+        title="Delete runs?",
+        centered=True,
+    )
+    return html.Div(
+        [
+            html.Div(
+                [
+                    html.Div([html.H1("Runs"), html.P(said, id="runs-said", className="subline", role="status")]),
+                    toolbar,
+                ],
+                className="page-head",
+            ),
+            dag.AgGrid(
+                id="runs-grid",
+                rowData=rows,
+                columnDefs=_columns(),
+                defaultColDef={"sortable": True, "resizable": True, "suppressMovable": True, "minWidth": 70},
+                dashGridOptions=_GRID_OPTIONS,
+                getRowId="params.data.id",
+                className="runs-grid",
+                style={"height": None},
+            ),
+            confirm,
+            dcc.Store(id="runs-seen", data=_digest(rows)),
+            dcc.Interval(id="runs-refresh", interval=_REFRESH_MS),
+        ],
+        className="page",
+    )
+
+
+def _columns() -> list[dict[str, Any]]:
+    def figure(field: str, name: str, width: int, tooltip: str) -> dict[str, Any]:
+        return {
+            "field": field,
+            "headerName": name,
+            "width": width,
+            "type": "rightAligned",
+            "headerTooltip": tooltip,
+            "valueFormatter": {"function": f"params.data.text.{field}"},
+            "sortingOrder": ["asc", "desc", None],
+        }
+
+    return [
+        {
+            "field": "id",
+            "headerName": "Started (UTC)",
+            "cellRenderer": "RunLink",
+            "width": 176,
+            "pinned": "left",
+            "lockPinned": True,
+            "sort": "desc",
+        },
+        {"field": "mode", "headerName": "Mode", "cellRenderer": "RunMode", "width": 96},
+        {"field": "scenario", "headerName": "Scenario", "width": 104},
+        {"field": "commit", "headerName": "Commit", "width": 100, "cellClass": "mono"},
+        figure("users", "Users", 84, "Simulated users held at once"),
+        figure("rps", "req/s", 84, "Requests completed by measured second"),
+        {
+            "headerName": "Hits",
+            "children": [
+                figure("hit_p50", "p50", 84, "Median latency of cache hits, from the intended start"),
+                figure("hit_p99", "p99", 84, "99th percentile of cache hits, from the intended start"),
+            ],
+        },
+        {
+            "headerName": "Misses",
+            "children": [
+                figure("miss_p50", "p50", 84, "Median latency of cache misses, from the intended start"),
+                figure("miss_p99", "p99", 84, "99th percentile of cache misses, from the intended start"),
+            ],
+        },
+        figure("hit_share", "Hit share", 98, "Cache hits in successful requests"),
+        figure("attempts", "Attempts", 98, "Gemini attempts by request that reached Gemini"),
+        figure("failed", "Failed", 88, "Failed requests in all"),
+        {
+            "field": "state",
+            "headerName": "Validity",
+            "cellRenderer": "RunState",
+            "flex": 1,
+            "minWidth": 190,
+            "tooltipField": "remark",
+        },
+        {
+            "field": "tags",
+            "headerName": "Tags",
+            "width": 120,
+            "valueFormatter": {"function": "params.value.join(', ')"},
+        },
+    ]
+
+
+def _rows(library: Library) -> list[dict[str, Any]]:
+    return [_row(entry) for entry in library.entries()]
+
+
+def _row(entry: RunEntry) -> dict[str, Any]:
+    """What the grid gets of a run: values to sort by, and under ``text`` the words to show for them."""
+    row: dict[str, Any] = {"id": entry.id, "started": entry.id, "tags": [], "state": entry.state, "text": {}}
+    row["remark"] = entry.damage or ""
+    manifest = entry.manifest
+    if manifest is None:
+        return row
+    row |= {
+        "started": f"{manifest.started_at:%Y-%m-%d %H:%M:%S}",
+        "mode": manifest.mode,
+        "arm": manifest.arm,
+        "label": manifest.label,
+        "scenario": manifest.scenario,
+        "commit": manifest.commit[:7] + ("+" if manifest.dirty else ""),
+        "users": manifest.users,
+        "tags": manifest.tags,
+        "baseline": manifest.baseline,
+    }
+    row["text"]["users"] = readable.count(manifest.users)
+    row["remark"] = entry.damage or manifest.reason or ""
+    if entry.summary is not None:
+        _add_figures(row, entry.summary)
+    if entry.state == "crashed":
+        row["remark"] = row["remark"] or "its writer stopped without ending it; what it had written can be read"
+    return row
+
+
+def _add_figures(row: dict[str, Any], summary: Summary) -> None:
+    for population in ("hit", "miss"):
+        percentiles = summary.latency[population]["intended"].percentiles
+        for name in ("p50", "p99"):
+            row[f"{population}_{name}"] = percentiles.get(name)
+            row["text"][f"{population}_{name}"] = readable.latency_text(percentiles.get(name))
+    row |= {
+        "rps": summary.throughput_rps,
+        "hit_share": summary.cache.hit_share,
+        "attempts": summary.attempts.amplification,
+        "failed": summary.failed_share,
+    }
+    row["text"] |= {
+        "rps": readable.number(summary.throughput_rps),
+        "hit_share": _percent(summary.cache.hit_share),
+        "attempts": readable.ratio(summary.attempts.amplification),
+        "failed": _percent(summary.failed_share, digits=2),
+    }
+    if row["state"] == "complete":
+        row["state"] = summary.validity.verdict
+        row["remark"] = "; ".join(f"{reason.what}: {reason.advice}" for reason in summary.validity.reasons)
+
+
+def _percent(fraction: float | None, digits: int = 1) -> str:
+    return readable.DASH if fraction is None else f"{readable.share(fraction, digits)}%"
+
+
+def _digest(rows: list[dict[str, Any]]) -> str:
+    return hashlib.blake2b(repr(rows).encode(), digest_size=12).hexdigest()
+
+
+def _apply(library: Library, action: Any, chosen: list[str], tags: list[str]) -> str | None:
+    """Do what a button asked for to the chosen runs; what to say about it, None for a mere refresh."""
+    store = library.store
+    try:
+        if action == "runs-tag-apply":
+            for run_id in chosen:
+                store.tag(run_id, tags)
+            return f"{_runs(chosen)} tagged {', '.join(tags)}" if tags else f"{_runs(chosen)} without tags"
+        if action == "runs-baseline" and len(chosen) == 1:
+            on = not store.open(chosen[0]).manifest.baseline
+            store.set_baseline(chosen[0], on)
+            return f"{chosen[0]} is {'now' if on else 'no longer'} the baseline of its scenario and mode"
+        if action == "runs-delete-yes":
+            for run_id in chosen:
+                store.delete(run_id)
+            return f"{_runs(chosen)} deleted"
+    except (StoreError, OSError) as error:
+        return str(error)
+    return None
+
+
+def _runs(chosen: list[str]) -> str:
+    return "1 run" if len(chosen) == 1 else f"{len(chosen):,} runs"

@@ -1,0 +1,88 @@
+// The table of runs: its look, its cells, and what its buttons do before the server is asked.
+(function () {
+  "use strict";
+  const h = window.React.createElement;
+
+  // Grid colours come from the page's own tokens, so that a switch of theme needs no new grid.
+  const grid = (window.dashAgGridFunctions = window.dashAgGridFunctions || {});
+  grid.tailgateGridTheme = function (theme) {
+    return theme.withParams({
+      fontFamily: "Inter, system-ui, sans-serif",
+      fontSize: 13,
+      headerFontWeight: 600,
+      backgroundColor: "var(--card)",
+      foregroundColor: "var(--text)",
+      headerBackgroundColor: "var(--card)",
+      headerTextColor: "var(--muted)",
+      borderColor: "var(--line)",
+      rowHoverColor: "var(--raised)",
+      selectedRowBackgroundColor: "var(--accent-soft)",
+      accentColor: "var(--accent)",
+      checkboxUncheckedBorderColor: "var(--muted)",
+      checkboxUncheckedBackgroundColor: "var(--card)",
+      wrapperBorderRadius: 10,
+      rowHeight: 38,
+      headerHeight: 34,
+      cellHorizontalPadding: 12,
+    });
+  };
+
+  // A plain link that does not reload the page, as dcc.Link does it.
+  function go(event) {
+    if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+    event.preventDefault();
+    window.history.pushState({}, "", event.currentTarget.href);
+    window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
+    window.scrollTo(0, 0);
+  }
+
+  const cells = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
+  cells.RunLink = function (props) {
+    const run = props.data;
+    if (run.state === "damaged") return h("span", { className: "muted" }, run.id);
+    const star = run.baseline ? h("span", { className: "icon icon-star", title: "baseline", role: "img", "aria-label": "baseline" }) : null;
+    return h("a", { href: "/run/" + encodeURIComponent(run.id), onClick: go }, run.started, " ", star);
+  };
+  cells.RunMode = function (props) {
+    const run = props.data;
+    if (!run.mode) return null;
+    return h("span", null, run.mode, run.arm ? h("span", { className: "arm arm-" + run.arm }, run.arm) : null);
+  };
+
+  const tones = { VALID: "good", running: "plain", complete: "plain" };
+  const words = { VALID: "valid", "GENERATOR-BOUND": "generator-bound", NOISY: "noisy" };
+  cells.RunState = function (props) {
+    const run = props.data;
+    const bad = run.state === "damaged" || run.state === "failed" || run.state === "crashed";
+    const tone = tones[run.state] || (bad ? "bad" : "warn");
+    return h(
+      "span",
+      { className: "state" },
+      h("span", { className: "pill " + tone }, words[run.state] || run.state),
+      run.remark ? h("span", { className: "muted remark" }, run.remark) : null,
+    );
+  };
+
+  const clientside = (window.dash_clientside = window.dash_clientside || {});
+  clientside.tailgate = Object.assign(clientside.tailgate || {}, {
+    selection: function (selected) {
+      const n = (selected || []).length;
+      return [n < 2, n !== 1, n < 1, n < 1, n > 1 ? "Compare " + n : "Compare"];
+    },
+    confirmDelete: function (_ask, _keep, selected) {
+      const n = (selected || []).length;
+      const asked = clientside.callback_context.triggered_id === "runs-delete";
+      const what = n === 1 ? selected[0].id : n + " runs";
+      return [asked && n > 0, what + " and all samples will be gone. There is no way back."];
+    },
+    compare: function (clicks, selected) {
+      if (!clicks || (selected || []).length < 2) return clientside.no_update;
+      const ids = selected.map((run) => run.id).sort();
+      const names = ["a", "b", "c"];
+      return "/compare?" + ids.slice(0, 3).map((id, i) => names[i] + "=" + encodeURIComponent(id)).join("&");
+    },
+    quickFilter: function (text, options) {
+      return { ...options, quickFilterText: text || "" };
+    },
+  });
+})();

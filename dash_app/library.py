@@ -1,0 +1,89 @@
+"""Runs as pages need them: read once, read again only when their directory has changed.
+
+The store looks at the disk on every call. Two thousand runs are listed from memory here, and a run's aggregate is read
+once for all figures and tabs. Safe to call from several threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from reports.schema import Manifest
+from reports.store import RunEntry, RunStore, StoreError
+from reports.summary import Summary
+
+_OPEN_RUNS = 8
+"""Runs kept open: an aggregate of five million samples takes a few megabytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run with everything that its page draws."""
+
+    id: str
+    state: str
+    manifest: Manifest
+    summary: Summary
+    aggregate: pa.Table
+
+
+class Library:
+    """The runs of one directory, with what has been read of them.
+
+    A run's directory changes its modification time whenever a file in it is replaced, which is how every run file but
+    the ticks is written: that is what tells a stale entry. Runs that are still written are never kept.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.store = RunStore(root)
+        self._lock = threading.Lock()
+        self._entries: dict[str, tuple[int, RunEntry]] = {}
+        self._open: OrderedDict[str, tuple[int, OpenRun]] = OrderedDict()
+
+    def entries(self) -> list[RunEntry]:
+        """One entry a run, newest first; a run that goes away while it is read is left out."""
+        found: list[RunEntry] = []
+        ids = self.store.ids()
+        for run_id in reversed(ids):
+            try:
+                found.append(self._entry(run_id))
+            except (OSError, StoreError):
+                continue
+        with self._lock:
+            for gone in self._entries.keys() - set(ids):
+                del self._entries[gone]
+        return found
+
+    def open(self, run_id: str) -> OpenRun:
+        """The run of that id. Raises ``StoreError``: ``RunNotFound`` or ``RunDamaged``."""
+        entry = self.store.entry(run_id)
+        changed = entry.path.stat().st_mtime_ns
+        with self._lock:
+            kept = self._open.get(run_id)
+            if kept is not None and kept[0] == changed and not entry.live:
+                self._open.move_to_end(run_id)
+                return kept[1]
+        run = self.store.open(run_id)
+        opened = OpenRun(run_id, entry.state, run.manifest, run.summary(), run.aggregate())
+        with self._lock:
+            self._open[run_id] = (changed, opened)
+            if len(self._open) > _OPEN_RUNS:
+                self._open.popitem(last=False)
+        return opened
+
+    def _entry(self, run_id: str) -> RunEntry:
+        changed = (self.store.root / run_id).stat().st_mtime_ns
+        with self._lock:
+            kept = self._entries.get(run_id)
+        if kept is not None and kept[0] == changed:
+            return kept[1]
+        entry = self.store.entry(run_id)
+        if not (entry.manifest is not None and entry.manifest.status == "running"):
+            with self._lock:
+                self._entries[run_id] = (changed, entry)
+        return entry

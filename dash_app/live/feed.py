@@ -1,0 +1,175 @@
+"""The one task that reads the files of running runs, and the queues of the browsers that watch.
+
+Nothing is read while nobody watches. Frames of the last ``KEPT_S`` are kept encoded, so that a browser that comes late,
+or comes back, gets what it lacks by ``seq`` without another read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from dash_app.library import Library
+from dash_app.live.frames import Frame, about_run, tick_frame
+from reports.schema import Manifest
+from reports.store import StoreError
+from reports.ticks import TickTail
+
+PERIOD_S: Final = 0.25
+"""How often the ticks are looked at: a tick comes once a second, so it is shown at most a quarter of one later."""
+
+KEPT_S: Final = 900 + 60
+"""The longest window of the live page, and a little for frames on their way."""
+
+_DISCOVER_EVERY: Final = 4
+"""Looks at the list of runs are dearer than looks at a file: one in so many periods."""
+
+_NEWEST: Final = 8
+"""Running runs are among the newest by name."""
+
+_QUEUE: Final = 256
+"""Frames a browser may lag behind before it is let go; it comes back and asks for the rest."""
+
+
+class TooSlowError(Exception):
+    """A browser did not take its frames."""
+
+
+@dataclass(slots=True)
+class _Followed:
+    manifest: Manifest
+    tail: TickTail
+    frames: deque[Frame] = field(default_factory=deque)
+
+    def read(self) -> list[Frame]:
+        """New frames, kept too. Reads a file: call it in a thread."""
+        fresh = [frame for tick in self.tail.read_new() if (frame := tick_frame(self.manifest.id, tick))]
+        self.frames.extend(fresh)
+        while self.frames and self.frames[-1].time - self.frames[0].time > KEPT_S:
+            self.frames.popleft()
+        return fresh
+
+
+class Feed:
+    """Broadcasts frames to subscribers. One per process, used on one event loop."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._followed: dict[str, _Followed] = {}
+        self._subscribers: set[asyncio.Queue[bytes | None]] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._ready = asyncio.Event()
+        self._about = b""
+
+    @contextlib.asynccontextmanager
+    async def subscription(self) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Encoded messages from now on, the list of running runs first. Raises ``TooSlowError`` in the iteration."""
+        queue: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUE)
+        self._subscribers.add(queue)
+        if self._task is None:
+            self._ready.clear()
+            self._task = asyncio.create_task(self._follow())
+        try:
+            await self._ready.wait()
+            yield _drain(queue, first=self._about)
+        finally:
+            self._subscribers.discard(queue)
+            if not self._subscribers and self._task is not None:
+                self._task.cancel()
+                self._task = None
+                self._followed.clear()
+
+    def history(self, have: dict[str, int], seconds: float) -> list[bytes]:
+        """Encoded frames of the last ``seconds`` of each running run, above the ``seq`` that the caller has of it."""
+        wanted: list[bytes] = []
+        for run_id, followed in self._followed.items():
+            if followed.frames:
+                since = followed.frames[-1].time - seconds
+                after = have.get(run_id, -1)
+                wanted += [frame.encoded for frame in followed.frames if frame.seq > after and frame.time >= since]
+        return wanted
+
+    def publish(self, message: dict[str, Any]) -> None:
+        """Send one message to everybody who watches."""
+        self._send(orjson.dumps(message))
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody watches."""
+        return bool(self._subscribers)
+
+    async def _follow(self) -> None:
+        turn = 0
+        while True:
+            if turn % _DISCOVER_EVERY == 0:
+                await self._discover()
+            for followed in list(self._followed.values()):
+                for frame in await asyncio.to_thread(followed.read):
+                    self._send(frame.encoded)
+            self._ready.set()
+            turn += 1
+            await asyncio.sleep(PERIOD_S)
+
+    async def _discover(self) -> None:
+        running = await asyncio.to_thread(_running, self._library)
+        before = self._about
+        for run_id in self._followed.keys() - running.keys():
+            followed = self._followed.pop(run_id)
+            for frame in await asyncio.to_thread(followed.read):
+                self._send(frame.encoded)
+            self.publish({"type": "ended", "run": run_id})
+        for run_id, manifest in running.items():
+            if run_id in self._followed:
+                self._followed[run_id].manifest = manifest
+            else:
+                path = self._library.store.root / run_id
+                self._followed[run_id] = _Followed(manifest, TickTail(path))
+        about = [about_run(f.manifest) for f in self._followed.values()]
+        self._about = orjson.dumps({"type": "runs", "runs": about})
+        if self._about != before:
+            self._send(self._about)
+
+    def _send(self, encoded: bytes) -> None:
+        for queue in self._subscribers:
+            if queue.full():
+                while not queue.empty():
+                    queue.get_nowait()
+                queue.put_nowait(None)
+            else:
+                queue.put_nowait(encoded)
+
+
+async def _drain(queue: asyncio.Queue[bytes | None], first: bytes) -> AsyncIterator[bytes]:
+    yield first
+    while True:
+        message = await queue.get()
+        if message is None:
+            raise TooSlowError
+        yield message
+
+
+def _running(library: Library) -> dict[str, Manifest]:
+    """The manifests of the runs that go on: live ones, and the other arms of their experiments, which take turns."""
+    manifests: dict[str, Manifest] = {}
+    live: set[str] = set()
+    experiments: set[str] = set()
+    for run_id in library.store.ids()[-_NEWEST:]:
+        with contextlib.suppress(StoreError, OSError):
+            entry = library.store.entry(run_id)
+            if entry.manifest is None or entry.manifest.status != "running":
+                continue
+            manifests[run_id] = entry.manifest
+            if entry.live:
+                live.add(run_id)
+                experiments |= {entry.manifest.experiment} if entry.manifest.experiment else set()
+    return {
+        run_id: manifest
+        for run_id, manifest in manifests.items()
+        if run_id in live or manifest.experiment in experiments
+    }
