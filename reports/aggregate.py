@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from reports.bins import latency_bin
-from reports.schema import AGGREGATE_SCHEMA, Block
+from reports.bins import BINS, latency_bin
+from reports.schema import AGGREGATE_SCHEMA, POPULATIONS, Block, Population
 
 KEYS = [name for name in AGGREGATE_SCHEMA.names if name != "count"]
 """What an aggregate row is counted by."""
@@ -80,6 +81,18 @@ def merge(parts: Iterable[pa.Table]) -> pa.Table:
     summed = joined.group_by(KEYS).aggregate([("count", "sum")])
     named = summed.rename_columns([*KEYS, "count"]).cast(AGGREGATE_SCHEMA)
     return named.sort_by([(key, "ascending") for key in KEYS])
+
+
+def of_population(table: pa.Table, population: Population) -> pa.Table:
+    """The rows of an aggregate that are successes of a population, measured or not."""
+    success = pc.and_(pc.equal(table["error"], ""), pc.equal(pc.floor(pc.divide(table["status"], 100.0)), 2.0))
+    return table.filter(pc.and_(success, pc.is_in(table["cache"], pa.array(POPULATIONS[population]))))
+
+
+def bin_counts(table: pa.Table) -> npt.NDArray[np.int64]:
+    """Samples by log bin, length 360."""
+    counts = np.bincount(table["bin"].to_numpy(), weights=table["count"].to_numpy(), minlength=BINS)
+    return counts.astype(np.int64)
 
 
 def to_rows(table: pa.Table) -> list[list[Any]]:
