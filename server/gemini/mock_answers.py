@@ -26,7 +26,9 @@ _MODELS: Final = ("gemini-", "gemma-")
 _VERSIONS: Final = ("v1", "v1beta")
 _METHODS: Final = ("generateContent", "streamGenerateContent", "countTokens")
 _MOST_CHUNKS: Final = 8
-_STREAMED_FAULTS: Final = frozenset({FaultKind.SLOW, FaultKind.RESET, FaultKind.TRUNCATED, FaultKind.MALFORMED})
+_STREAMED_FAULTS: Final = frozenset(
+    {FaultKind.SLOW, FaultKind.RESET, FaultKind.TRUNCATED, FaultKind.MALFORMED, FaultKind.BLOCKED}
+)
 _REASONS: Final = {
     200: "OK",
     400: "Bad Request",
@@ -166,6 +168,9 @@ def _json(status: int, body: bytes) -> bytes:
 def _chunks(plan: Plan, model: str, response_id: str) -> Iterator[tuple[float, bytes]]:
     """The reply in up to eight parts: seconds after the part before, and its JSON."""
     text, tokens, usage = plan.reply.text, plan.reply.usage.output_tokens, plan.reply.usage
+    if plan.fault is not None and plan.fault.kind is FaultKind.BLOCKED:
+        yield plan.delay_s, bodies.blocked_body(usage.prompt_tokens, model, response_id, lines=False)
+        return
     parts = max(1, min(_MOST_CHUNKS, tokens))
     said_chars, said_ms = 0, 0.0
     for part in range(1, parts + 1):
@@ -188,4 +193,4 @@ def _sse_frames(chunks: list[tuple[float, bytes]]) -> Iterator[tuple[float, byte
 def _array_frames(chunks: list[tuple[float, bytes]]) -> Iterator[tuple[float, bytes]]:
     """Without ``alt=sse`` a stream is one JSON array, an element at a time."""
     for number, (wait_s, chunk) in enumerate(chunks):
-        yield wait_s, (b"," if number else b"[") + chunk + (b"\r\n" if number + 1 < len(chunks) else b"]\r\n")
+        yield wait_s, (b",\r\n" if number else b"[") + chunk + (b"" if number + 1 < len(chunks) else b"]")

@@ -95,20 +95,19 @@ def chunk_body(text: str, finish_reason: str | None, usage: Usage, model: str, r
     )
 
 
-def blocked_body(prompt_tokens: int, model: str, response_id: str) -> bytes:
-    """The answer to a prompt that is not let through: status 200, no candidates."""
-    return _lines(
-        {
-            "promptFeedback": {"blockReason": "PROHIBITED_CONTENT"},
-            "usageMetadata": {
-                "promptTokenCount": prompt_tokens,
-                "totalTokenCount": prompt_tokens,
-                "promptTokensDetails": [{"modality": "TEXT", "tokenCount": prompt_tokens}],
-            },
-            "modelVersion": model,
-            "responseId": response_id,
-        }
-    )
+def blocked_body(prompt_tokens: int, model: str, response_id: str, *, lines: bool = True) -> bytes:
+    """The answer to a prompt that is not let through: status 200, no candidates; in one line for a stream."""
+    answer = {
+        "promptFeedback": {"blockReason": "PROHIBITED_CONTENT"},
+        "usageMetadata": {
+            "promptTokenCount": prompt_tokens,
+            "totalTokenCount": prompt_tokens,
+            "promptTokensDetails": [{"modality": "TEXT", "tokenCount": prompt_tokens}],
+        },
+        "modelVersion": model,
+        "responseId": response_id,
+    }
+    return _lines(answer) if lines else orjson.dumps(answer)
 
 
 def count_body(tokens: int) -> bytes:

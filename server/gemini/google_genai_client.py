@@ -1,0 +1,133 @@
+"""Gemini through ``google-genai``, Google's current SDK: beside the REST client so that its price can be measured."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from typing import Any, Final
+
+from server.errors import UpstreamBlocked, UpstreamError, UpstreamUnavailable
+from server.gemini.endpoint import Endpoint, GeminiSetupError
+from server.gemini.protocol import GeminiCall, GeminiReply, Parameters, Usage
+from server.gemini.upstream_errors import error_from_parts, strike_out
+
+_DEFAULTS: Final = Parameters()
+
+
+class GoogleGenaiGemini:
+    """A :class:`server.gemini.protocol.GeminiClient` on ``google-genai``, without the SDK's own retries.
+
+    Raises :class:`server.gemini.endpoint.GeminiSetupError` when the SDK is not installed.
+    """
+
+    name = "google-genai"
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        try:
+            from google import genai
+            from google.genai import errors, types
+        except ImportError:
+            raise GeminiSetupError("google-genai is not installed: pip install 'tailgate[sdk]'") from None
+        self._api_error = errors.APIError
+        self._types = types
+        self._timeouts = _timeout_types()
+        self._base_url = endpoint.base_url
+        self._key = endpoint.key.get_secret_value()
+        # One attempt, said aloud: without retry options the SDK repeats a call whose connection failed, after 1-10 s.
+        options = types.HttpOptions(base_url=endpoint.base_url, retry_options=types.HttpRetryOptions(attempts=1))
+        self._client = genai.Client(api_key=self._key, http_options=options, vertexai=False)
+
+    def __repr__(self) -> str:
+        return f"GoogleGenaiGemini({self._base_url!r})"
+
+    async def generate(self, call: GeminiCall, *, timeout_s: float | None = None) -> GeminiReply:
+        """One call through the SDK's async surface."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                response = await self._client.aio.models.generate_content(
+                    model=call.model, contents=call.prompt, config=self._config(call.parameters, None)
+                )
+        except TimeoutError:
+            raise
+        except Exception as error:
+            raise self._typed(error) from None
+        return _reply(response, call)
+
+    def generate_blocking(self, call: GeminiCall, *, timeout_s: float | None = None) -> GeminiReply:
+        """One call through the SDK's blocking surface; ``timeout_s`` bounds each wait on the socket."""
+        try:
+            response = self._client.models.generate_content(
+                model=call.model, contents=call.prompt, config=self._config(call.parameters, timeout_s)
+            )
+        except Exception as error:
+            raise self._typed(error) from None
+        return _reply(response, call)
+
+    async def aclose(self) -> None:
+        """Close the SDK's connections."""
+        await self._client.aio.aclose()
+        self._client.close()
+
+    def _config(self, parameters: Parameters, timeout_s: float | None) -> Any:
+        if parameters == _DEFAULTS and timeout_s is None:
+            return None
+        types = self._types
+        return types.GenerateContentConfig(
+            temperature=parameters.temperature,
+            top_p=parameters.top_p,
+            max_output_tokens=parameters.max_output_tokens,
+            stop_sequences=list(parameters.stop_sequences) or None,
+            http_options=None if timeout_s is None else types.HttpOptions(timeout=max(1, round(timeout_s * 1000))),
+        )
+
+    def _typed(self, error: Exception) -> Exception:
+        if isinstance(error, self._api_error):
+            answer = error.details if isinstance(error.details, dict) else {}
+            inner = answer.get("error", answer)
+            headers = getattr(error.response, "headers", None) or {}
+            return error_from_parts(
+                error.code,
+                error.status or "",
+                error.message or "",
+                inner.get("details") if isinstance(inner, dict) else None,
+                retry_after=headers.get("Retry-After"),
+                key=self._key,
+            )
+        if isinstance(error, self._timeouts):
+            return TimeoutError("Gemini did not answer in time")
+        kind = type(error).__name__
+        if isinstance(error, ValueError):  # JSON that does not parse, or not into the SDK's models
+            return UpstreamUnavailable(f"Gemini's answer cannot be read: {kind}", upstream_status=200)
+        if isinstance(error, TypeError):
+            return UpstreamError(f"google-genai refuses the call: {strike_out(str(error), self._key)}")
+        return UpstreamUnavailable(f"no answer from Gemini: {kind}")
+
+
+def _timeout_types() -> tuple[type[Exception], ...]:
+    """The timeouts of the HTTP clients that the SDK may be using: httpx2, or httpx before it."""
+    found: list[type[Exception]] = [TimeoutError]
+    for name in ("httpx2", "httpx"):
+        try:
+            found.append(importlib.import_module(name).TimeoutException)
+        except ImportError:
+            continue
+    return tuple(found)
+
+
+def _reply(response: Any, call: GeminiCall) -> GeminiReply:
+    candidates = response.candidates
+    if not candidates:
+        feedback = response.prompt_feedback
+        reason = feedback.block_reason.value if feedback and feedback.block_reason else None
+        text = f"Gemini blocked the prompt: {reason}" if reason else "Gemini returned no candidate"
+        raise UpstreamBlocked(text, upstream_status=200)
+    first = candidates[0]
+    parts = (first.content.parts if first.content else None) or []
+    text = "".join(part.text for part in parts if part.text and not part.thought)
+    used = response.usage_metadata
+    prompt_tokens = (used and used.prompt_token_count) or 0
+    output_tokens = ((used and used.candidates_token_count) or 0) + ((used and used.thoughts_token_count) or 0)
+    total_tokens = (used and used.total_token_count) or prompt_tokens + output_tokens
+    finish = first.finish_reason.value if first.finish_reason else "STOP"
+    usage = Usage(prompt_tokens, output_tokens, total_tokens)
+    return GeminiReply(text, response.model_version or call.model, finish, usage)
