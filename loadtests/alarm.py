@@ -1,0 +1,102 @@
+"""Waking greenlets at an absolute time, to some tens of microseconds.
+
+gevent's own timers are rounded up to the next millisecond by epoll and count from the loop's cached time, so they wake
+up to 1 ms late and, in a busy loop, early. A timerfd has neither fault. Where the system has none (it is Linux's),
+gevent's timers must do.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import heapq
+import itertools
+import os
+import sys
+import time
+from typing import Any, Protocol
+
+import gevent
+from gevent.hub import get_hub
+
+_CLOCK_MONOTONIC = 1  # what time.perf_counter_ns reads on Linux
+_TFD_NONBLOCK, _TFD_CLOEXEC, _TFD_TIMER_ABSTIME = 0o4000, 0o2000000, 1
+_WAKE_AT_ONCE = 32  # then the loop may read replies, lest their arrival is seen late
+_READ = 1
+
+
+class Alarm(Protocol):
+    """Something that wakes greenlets."""
+
+    def sleep_until(self, due_ns: int) -> None:
+        """Let other greenlets run until time.perf_counter_ns() has reached ``due_ns``, even if it has already."""
+
+
+class TimerfdAlarm:
+    """All sleepers of a process on one timerfd."""
+
+    def __init__(self) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._fd = libc.timerfd_create(_CLOCK_MONOTONIC, _TFD_NONBLOCK | _TFD_CLOEXEC)
+        if self._fd < 0:
+            raise OSError(ctypes.get_errno(), "timerfd_create")
+        self._spec = (ctypes.c_long * 4)()  # struct itimerspec: interval (s, ns), value (s, ns)
+        self._settime = libc.timerfd_settime
+        self._settime.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+        self._spec_address = ctypes.addressof(self._spec)
+        self._sleepers: list[list[Any]] = []  # [due, order, greenlet or None when it was killed meanwhile]
+        self._order = itertools.count()
+        self._ringing = False
+        self._hub = get_hub()
+        self._watcher = self._hub.loop.io(self._fd, _READ)
+        self._watcher.start(self._ring)
+
+    def sleep_until(self, due_ns: int) -> None:
+        """See :class:`Alarm`."""
+        sleeper = [due_ns, next(self._order), gevent.getcurrent()]
+        heapq.heappush(self._sleepers, sleeper)
+        if self._sleepers[0] is sleeper and not self._ringing:
+            self._arm(due_ns)
+        try:
+            self._hub.switch()
+        except BaseException:
+            sleeper[2] = None
+            raise
+
+    def _arm(self, due_ns: int) -> None:
+        """Ring at ``due_ns``; also makes the timerfd unreadable until then."""
+        self._spec[2], self._spec[3] = divmod(max(due_ns, 1), 1_000_000_000)
+        if self._settime(self._fd, _TFD_TIMER_ABSTIME, self._spec_address, None) != 0:
+            raise OSError(ctypes.get_errno(), "timerfd_settime")
+
+    def _ring(self) -> None:
+        sleepers = self._sleepers
+        now_ns = time.perf_counter_ns()
+        self._ringing = True
+        try:
+            for _ in range(_WAKE_AT_ONCE):
+                if not sleepers or sleepers[0][0] > now_ns:
+                    break
+                greenlet = heapq.heappop(sleepers)[2]
+                if greenlet is not None:
+                    greenlet.switch()
+        finally:
+            self._ringing = False
+            if sleepers:
+                self._arm(sleepers[0][0])
+            else:
+                os.read(self._fd, 8)
+
+
+class GeventAlarm:
+    """gevent's timers: up to 1 ms late."""
+
+    def sleep_until(self, due_ns: int) -> None:
+        """See :class:`Alarm`."""
+        gevent.sleep(max(0.0, (due_ns - time.perf_counter_ns()) * 1e-9))
+        while (early_ns := due_ns - time.perf_counter_ns()) > 0:
+            gevent.sleep(early_ns * 1e-9)
+
+
+def make_alarm() -> Alarm:
+    """Return the best alarm that this system has."""
+    return TimerfdAlarm() if sys.platform.startswith("linux") else GeventAlarm()

@@ -1,0 +1,75 @@
+"""Locust's loop of tasks and waits, with the waits and items that the session's plan fixes in advance."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from locust import TaskSet, User, task
+from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_WAITING
+
+from loadtests.session import Plan, Session
+
+if TYPE_CHECKING:
+    from locust.env import Environment
+
+
+class PacedTasks(TaskSet):
+    """Waits for the intended start of the user's next request, then has the user ask it."""
+
+    def __init__(self, parent: PacedUser) -> None:
+        super().__init__(parent)
+        self._asker = parent
+        self._plan: Plan
+        self._scheduled_ns = 0
+        self._item = 0
+
+    def on_start(self) -> None:
+        """Wait for the gate (open loop) and for the first request's time; the user may be stopped meanwhile."""
+        asker = self._asker
+        if asker.session.workload.is_open:
+            asker._state = LOCUST_STATE_WAITING
+            asker.session.gate.wait()
+            asker._state = LOCUST_STATE_RUNNING
+        self._plan = asker.session.plan(asker.number)
+        self.wait()  # type: ignore[no-untyped-call]
+
+    def wait_time(self) -> float:
+        """Decide on the next request and return the seconds until it is due."""
+        now_ns = time.perf_counter_ns()
+        self._scheduled_ns, self._item = self._plan(now_ns)
+        return max(0.0, (self._scheduled_ns - now_ns) * 1e-9)
+
+    def _sleep(self, _seconds: float) -> None:
+        self._asker.session.alarm.sleep_until(self._scheduled_ns)
+
+    @task
+    def ask(self) -> None:
+        """Ask what was decided."""
+        self._asker.ask(self._scheduled_ns, self._item)
+
+
+class PacedUser(User):
+    """A Locust user with a number and a plan. ``session`` must be set on the class before the test starts."""
+
+    abstract = True
+    tasks: list[Any] = [PacedTasks]  # noqa: RUF012  # Locust copies and filters it
+    session: Session
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self.number = self.session.join()
+        self._asked = 0
+
+    def on_stop(self) -> None:
+        """Give the number back."""
+        self.session.leave(self.number)
+
+    def next_id(self) -> str:
+        """Return the ``X-Request-Id`` of the next request, unique over the blocks and processes of a run."""
+        self._asked += 1
+        return f"{self.session.run_token}-{self.number}-{self._asked}"
+
+    def ask(self, scheduled_ns: int, item: int) -> None:
+        """Ask ``item`` now and record what became of it; ``scheduled_ns`` is the intended start (perf_counter ns)."""
+        raise TypeError(f"{type(self).__name__} does not say how to ask")
