@@ -19,15 +19,18 @@ from server.errors import RateLimited
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Of an interval: rounding must not refuse the last call of a burst. It adds nothing to the rate in the long run.
-_SLACK = 1e-3
-
 
 class Rate(NamedTuple):
     """``per_s`` calls a second in the long run, up to ``burst`` of them at once."""
 
     per_s: float
     burst: int
+
+
+def _tolerance_s(rate: Rate) -> float:
+    """``tau``, and a little: rounding must not refuse the last call of a burst. The long-run rate is the same."""
+    interval_s = 1.0 / rate.per_s
+    return (rate.burst - 1 + 1e-3) * interval_s + 1e-6
 
 
 class RateLimiterSnapshot(NamedTuple):
@@ -84,9 +87,9 @@ class RateLimiter:
         if max_keys < 1:
             raise ValueError("a rate limiter needs max_keys >= 1")
         self._key_interval_s = 1.0 / per_key.per_s if per_key else 0.0
-        self._key_tolerance_s = (per_key.burst - 1 + _SLACK) * self._key_interval_s if per_key else 0.0
+        self._key_tolerance_s = _tolerance_s(per_key) if per_key else 0.0
         self._overall_interval_s = 1.0 / overall.per_s if overall else 0.0
-        self._overall_tolerance_s = (overall.burst - 1 + _SLACK) * self._overall_interval_s if overall else 0.0
+        self._overall_tolerance_s = _tolerance_s(overall) if overall else 0.0
         self._overall_burst = overall.burst if overall else 0
         self._overall_tat = 0.0
         self._tats: OrderedDict[str, float] = OrderedDict()
