@@ -1,0 +1,101 @@
+"""What the pipeline answers: the legs' replies put together once, as the bytes that go out and into the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from server.gemini.protocol import GeminiCall, GeminiReply, Parameters
+from server.models import ProcessRequest
+from server.policies.cache import Outcome
+from server.policies.cache_key import cache_key
+
+
+class Leg:
+    """One prompt of a request on its way through Gemini, and how many attempts were made for it so far."""
+
+    __slots__ = ("agent_id", "attempts", "call")
+
+    def __init__(self, agent_id: str, call: GeminiCall) -> None:
+        self.agent_id = agent_id
+        self.call = call
+        self.attempts = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LegReply:
+    """A leg's reply, the attempts it took and the milliseconds from its start to its end, pauses included."""
+
+    reply: GeminiReply
+    attempts: int
+    latency_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer as it is kept and sent. ``json`` holds the members ``results``, ``text`` and ``usage``, no braces."""
+
+    json: bytes
+    degraded: bool = False
+
+
+def aggregate(replies: Sequence[LegReply], *, degraded: bool = False) -> Answer:
+    """Put the legs' replies together in their order: texts joined by an empty line, tokens summed."""
+    results = []
+    prompt_tokens = output_tokens = total_tokens = 0
+    for leg in replies:
+        reply, usage = leg.reply, leg.reply.usage
+        prompt_tokens += usage.prompt_tokens
+        output_tokens += usage.output_tokens
+        total_tokens += usage.total_tokens
+        results.append(
+            {
+                "text": reply.text,
+                "model": reply.model,
+                "finish_reason": reply.finish_reason,
+                "usage": usage,
+                "attempts": leg.attempts,
+                "latency_ms": round(leg.latency_ms, 3),
+            }
+        )
+    whole = {
+        "results": results,
+        "text": "\n\n".join([leg.reply.text for leg in replies]),
+        "usage": {"prompt_tokens": prompt_tokens, "output_tokens": output_tokens, "total_tokens": total_tokens},
+    }
+    return Answer(orjson.dumps(whole)[1:-1], degraded)
+
+
+Ask = Callable[[ProcessRequest, bool], Awaitable[Answer]]
+"""``ask(request, no_cache)``: from a validated request to its answer."""
+
+Process = Callable[[ProcessRequest, bool], Awaitable[Outcome[Answer]]]
+"""``process(request, no_cache)``: the same, saying how the answer was come by."""
+
+Identity = Callable[[ProcessRequest, bool], tuple[str, bytes]]
+"""What a cache knows a request by."""
+
+
+def identity_of(default_model: str, *, shared: bool) -> Identity:
+    """Everything that changes the answer, and whose it is; ``shared`` answers belong to nobody."""
+
+    def identity(request: ProcessRequest, no_cache: bool) -> tuple[str, bytes]:
+        given = request.parameters
+        return cache_key(
+            "" if shared else request.agent_id,
+            request.prompts,
+            request.model or default_model,
+            (given.temperature, given.top_p, given.max_output_tokens, given.stop_sequences),
+        )
+
+    return identity
+
+
+def legs_of(request: ProcessRequest, default_model: str) -> list[Leg]:
+    """One leg a prompt, in the prompts' order."""
+    given = request.parameters
+    parameters = Parameters(given.temperature, given.top_p, given.max_output_tokens, given.stop_sequences)
+    model = request.model or default_model
+    return [Leg(request.agent_id, GeminiCall(prompt, model, parameters)) for prompt in request.prompts]

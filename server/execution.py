@@ -1,0 +1,152 @@
+"""How a request's calls are made: the three modes that Tailgate compares. Policies, models and handlers are the same.
+
+``async``: the legs run concurrently, each awaiting the client. ``sync``: what a thread-per-request server does: a
+request holds one of N workers from its start to its end and makes its calls one after another, blocking, in that
+worker's thread. ``blocking``: the classic mistake, the same blocking calls on the event loop itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from typing import Any, Protocol, TypeVar
+
+from server.gemini.protocol import GeminiCall, GeminiClient, GeminiReply
+from server.settings import Mode
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+class Execution(Protocol):
+    """A mode: how one call is made, and how the legs of a request are run."""
+
+    async def call(self, call: GeminiCall, timeout_s: float) -> GeminiReply:
+        """Make one Gemini call; raise what the client raises."""
+        ...
+
+    async def fan_out(self, run: Callable[[A], Coroutine[Any, Any, R]], legs: Sequence[A]) -> list[R]:
+        """Run all legs and return their results in order, or raise the first failure and run no further."""
+        ...
+
+    def close(self) -> None:
+        """Let go of threads. No request may be in flight."""
+        ...
+
+
+class AsyncExecution:
+    """All legs at once, in a TaskGroup: the first failure cancels the others and is raised."""
+
+    def __init__(self, client: GeminiClient) -> None:
+        self._client = client
+
+    async def call(self, call: GeminiCall, timeout_s: float) -> GeminiReply:
+        """Await the client."""
+        return await self._client.generate(call, timeout_s=timeout_s)
+
+    async def fan_out(self, run: Callable[[A], Coroutine[Any, Any, R]], legs: Sequence[A]) -> list[R]:
+        """One task a leg; none for a leg alone."""
+        if len(legs) == 1:
+            return [await run(legs[0])]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(run(leg)) for leg in legs]
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class BlockingExecution:
+    """One leg after another, each call holding up the event loop and with it every other request."""
+
+    def __init__(self, client: GeminiClient) -> None:
+        self._client = client
+
+    async def call(self, call: GeminiCall, timeout_s: float) -> GeminiReply:
+        """Call the client and let the loop wait."""
+        return self._client.generate_blocking(call, timeout_s=timeout_s)
+
+    async def fan_out(self, run: Callable[[A], Coroutine[Any, Any, R]], legs: Sequence[A]) -> list[R]:
+        """In order."""
+        return [await run(leg) for leg in legs]
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class Worker:
+    """A worker of mode sync that a request holds; busy with ``running`` even after the request has given up on it."""
+
+    __slots__ = ("running",)
+
+    def __init__(self) -> None:
+        self.running: asyncio.Future[GeminiReply] | None = None
+
+
+class SyncExecution:
+    """``threads`` workers. A request holds one (:meth:`hold`) and makes its calls in it, one leg after another.
+
+    A call cannot be taken from a thread: when its request is cancelled, the worker stays taken until the call returns,
+    as it does in any thread-per-request server.
+    """
+
+    def __init__(self, client: GeminiClient, threads: int) -> None:
+        self._client = client
+        self._free = asyncio.Semaphore(threads)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="worker")
+        self._held: ContextVar[Worker | None] = ContextVar("worker", default=None)
+
+    async def hold(self) -> Worker:
+        """Wait for a free worker and take it, for the running task and its children."""
+        await self._free.acquire()
+        worker = Worker()
+        self._held.set(worker)
+        return worker
+
+    def release(self, worker: Worker) -> None:
+        """Give a worker back, at once or when its thread is free again."""
+        running = worker.running
+        if running is None or running.done():
+            self._free.release()
+        else:
+            running.add_done_callback(lambda _: self._free.release())
+
+    async def call(self, call: GeminiCall, timeout_s: float) -> GeminiReply:
+        """Call the client in the worker's thread; a background refresh, which holds none, takes one for the call."""
+        held = self._held.get()
+        worker = held or await self.hold()
+        try:
+            client, loop = self._client, asyncio.get_running_loop()
+            worker.running = loop.run_in_executor(
+                self._pool, lambda: client.generate_blocking(call, timeout_s=timeout_s)
+            )
+            # Shielded: cancelling the future of an executor marks it done while its thread still works.
+            return await asyncio.shield(worker.running)
+        finally:
+            if held is None:
+                self._held.set(None)
+                self.release(worker)
+
+    async def fan_out(self, run: Callable[[A], Coroutine[Any, Any, R]], legs: Sequence[A]) -> list[R]:
+        """In order."""
+        return [await run(leg) for leg in legs]
+
+    def close(self) -> None:
+        """End the threads, waiting for the calls they are in."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+def execution_for(mode: Mode, client: GeminiClient, *, sync_threads: int) -> Execution:
+    """The execution of ``mode``."""
+    match mode:
+        case "async":
+            return AsyncExecution(client)
+        case "sync":
+            return SyncExecution(client, sync_threads)
+        case "blocking":
+            return BlockingExecution(client)

@@ -1,0 +1,64 @@
+"""What a fallback has to offer when Gemini cannot be had: an old answer, another model's, a fixed text."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from server.answers import Answer, Identity, LegReply, Process, aggregate
+from server.gemini.protocol import GeminiReply, Usage
+from server.models import ProcessRequest
+from server.policies.cache import CacheStore, Outcome
+from server.policies.deadline import deadline
+from server.policies.fallback import FallbackDetails
+from server.settings import FallbackSettings
+
+Alternative = Callable[[ProcessRequest, bool], Awaitable[Outcome[Answer] | None]]
+
+
+def lesser_answers(
+    chosen: FallbackSettings, ask: Process, store: CacheStore[Answer] | None, identity: Identity
+) -> tuple[Alternative, ...] | None:
+    """The alternatives that ``chosen`` names, best first; ``None`` where fallback is switched off."""
+    if not chosen.enabled:
+        return None
+    found: list[Alternative] = []
+    if chosen.stale and store is not None:
+        found.append(_stale(store, identity))
+    if chosen.model is not None:
+        found.append(_other_model(ask, chosen.model, chosen.model_ms / 1000))
+    if chosen.text is not None:
+        found.append(_fixed_text(chosen.text))
+    return tuple(found) or None
+
+
+def mark_degraded(outcome: Outcome[Answer], details: FallbackDetails) -> Outcome[Answer]:
+    """The same outcome, saying that it is a lesser one."""
+    return outcome._replace(value=replace(outcome.value, degraded=True))
+
+
+def _stale(store: CacheStore[Answer], identity: Identity) -> Alternative:
+    async def stale(request: ProcessRequest, no_cache: bool) -> Outcome[Answer] | None:
+        return None if no_cache else store.peek(identity(request, no_cache))
+
+    return stale
+
+
+def _other_model(ask: Process, model: str, budget_s: float) -> Alternative:
+    async def other_model(request: ProcessRequest, no_cache: bool) -> Outcome[Answer] | None:
+        if request.model == model:
+            return None
+        return await bounded(request.model_copy(update={"model": model}), no_cache)
+
+    # Its own budget: that of the request may be what has just run out.
+    within_budget: Callable[[Process], Process] = deadline(default_s=budget_s)
+    bounded = within_budget(ask)
+    return other_model
+
+
+def _fixed_text(text: str) -> Alternative:
+    async def fixed_text(request: ProcessRequest, no_cache: bool) -> Outcome[Answer] | None:
+        reply = GeminiReply(text, "none", "OTHER", Usage(0, 0, 0))
+        return Outcome(aggregate([LegReply(reply, 0, 0.0) for _ in request.prompts]), "bypass", 0.0)
+
+    return fixed_text

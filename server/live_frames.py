@@ -1,0 +1,140 @@
+"""What ``/ws/metrics`` sends: one frame every 500 ms, made once and sent to all who listen.
+
+Counters in a frame are cumulative under ``requests`` and new since the frame before everywhere else (docs/wire.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from typing import Any, Final
+
+import orjson
+from aiohttp import WSMsgType, web
+
+from server.log_histogram import BINS
+from server.metrics import Metrics
+from server.policy_state import PolicyState
+from server.process_usage import ProcessUsage
+from server.progress import StageSeconds
+from server.settings import Mode
+
+INTERVAL_S: Final = 0.5
+
+
+class FrameMaker:
+    """Turns the counters into frames, remembering what the frame before said."""
+
+    def __init__(self, metrics: Metrics, state: PolicyState, usage: ProcessUsage, mode: Mode) -> None:
+        self._metrics = metrics
+        self._state = state
+        self._usage = usage
+        self._mode = mode
+        self._seq = 0
+        self._latency: defaultdict[str, list[int]] = defaultdict(lambda: [0] * BINS)
+        self._stage_s = [0.0] * len(StageSeconds._fields)
+        self._answered = 0
+        self._attempts: defaultdict[int, int] = defaultdict(int)
+
+    def next_frame(self) -> dict[str, Any]:
+        """The frame of now."""
+        metrics, state = self._metrics, self._state
+        self._seq += 1
+        return {
+            "seq": self._seq,
+            "t": round(time.time(), 3),
+            "requests": {f"{status}/{cache}": count for (status, cache), count in metrics.requests.items()},
+            "latency": self._new_latency(),
+            "stages": self._new_stages(),
+            "attempts": self._new_attempts(),
+            "in_flight": metrics.population.by_state(),
+            "breaker": state.breaker.state if state.breaker is not None else "off",
+            "limiter": {
+                "tokens": round(state.limiter.tokens, 1) if state.limiter is not None else None,
+                "waiting": state.limiter.waiting if state.limiter is not None else 0,
+            },
+            "cache": {"entries": state.store.snapshot().entries if state.store is not None else 0},
+            "cpu_seconds": round(self._usage.cpu_seconds(), 6),
+            "rss_bytes": self._usage.rss_bytes(),
+            "mode": self._mode,
+        }
+
+    def _new_latency(self) -> dict[str, dict[str, int]]:
+        new = {}
+        for cache, histogram in self._metrics.latency.items():
+            before = self._latency[cache]
+            now = histogram.counts.copy()
+            bins = {str(index): now[index] - before[index] for index in range(BINS) if now[index] != before[index]}
+            self._latency[cache] = now
+            if bins:
+                new[cache] = bins
+        return new
+
+    def _new_stages(self) -> dict[str, dict[str, float]]:
+        metrics, before = self._metrics, self._stage_s
+        new = metrics.answered - self._answered
+        stages = {
+            stage: {"n": new, "sum_ms": round((metrics.stage_s[index] - before[index]) * 1000, 3)}
+            for index, stage in enumerate(StageSeconds._fields)
+        }
+        self._answered, self._stage_s = metrics.answered, metrics.stage_s.copy()
+        return stages
+
+    def _new_attempts(self) -> dict[str, int]:
+        spent, before = self._metrics.attempts_spent, self._attempts
+        new = {
+            str(attempts): count - before[attempts] for attempts, count in spent.items() if count != before[attempts]
+        }
+        self._attempts = spent.copy()
+        return new
+
+
+class LiveFrames:
+    """The WebSocket route. Frames are made only while somebody listens; a listener who lags behind is cut off."""
+
+    def __init__(self, maker: FrameMaker, *, interval_s: float = INTERVAL_S) -> None:
+        self._maker = maker
+        self._interval_s = interval_s
+        self._listeners: set[web.WebSocketResponse] = set()
+        self._ticking: asyncio.Task[None] | None = None
+
+    async def listen(self, request: web.BaseRequest) -> web.WebSocketResponse:
+        """Send frames until the client or the server closes."""
+        socket = web.WebSocketResponse(heartbeat=30.0, compress=False, max_msg_size=1024)
+        await socket.prepare(request)
+        self._listeners.add(socket)
+        if self._ticking is None:
+            self._ticking = asyncio.create_task(self._tick())
+        try:
+            async for message in socket:
+                if message.type is WSMsgType.ERROR:
+                    break
+        finally:
+            self._listeners.discard(socket)
+            if not self._listeners and self._ticking is not None:
+                self._ticking.cancel()
+                self._ticking = None
+        return socket
+
+    async def close(self) -> None:
+        """Close all sockets: the server goes away."""
+        for socket in list(self._listeners):
+            await socket.close(code=1001, message=b"server shuts down")
+
+    async def _tick(self) -> None:
+        # What happened while nobody listened is in the cumulative counters, not in a first frame's news.
+        self._maker.next_frame()
+        loop = asyncio.get_running_loop()
+        due_s = loop.time()
+        while True:
+            due_s += self._interval_s
+            await asyncio.sleep(due_s - loop.time())
+            text = orjson.dumps(self._maker.next_frame()).decode()
+            for socket in list(self._listeners):
+                try:
+                    async with asyncio.timeout(self._interval_s / 2):
+                        await socket.send_str(text)
+                except (TimeoutError, ConnectionError):
+                    self._listeners.discard(socket)
+                    await socket.close(code=1013, message=b"too slow")

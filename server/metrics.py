@@ -1,0 +1,82 @@
+"""What the server counts about itself: plain integers and lists that only grow, cheap to add to.
+
+How they are shown is the business of ``server.prometheus`` and ``server.live_frames``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import Final, Literal
+
+from server.gemini.protocol import GeminiReply
+from server.lifecycle import Population
+from server.log_histogram import LogHistogram
+from server.policies.track import CallDetails
+from server.progress import StageSeconds
+
+AttemptOutcome = Literal["ok", "error", "cancelled"]
+
+NO_CACHE_OUTCOME: Final = "none"
+"""Stands for the cache's outcome where there is none: errors."""
+
+
+class Metrics:
+    """Counters since the start. ``population`` is who is in flight.
+
+    ``requests`` counts every answered ``POST /process`` once, errors too, by status and cache outcome; ``latency`` are
+    their durations by cache outcome; ``stage_s`` the sums of their stages; ``attempts_spent`` how many requests cost
+    how many attempts, those that cost none left out. ``disconnected`` requests lost their client before the answer.
+    """
+
+    __slots__ = (
+        "answered",
+        "attempt_duration",
+        "attempts_spent",
+        "disconnected",
+        "gemini_attempts",
+        "latency",
+        "output_tokens",
+        "population",
+        "prompt_tokens",
+        "requests",
+        "retries",
+        "stage_s",
+    )
+
+    def __init__(self) -> None:
+        self.population = Population()
+        self.requests: defaultdict[tuple[int, str], int] = defaultdict(int)
+        self.latency: defaultdict[str, LogHistogram] = defaultdict(LogHistogram)
+        self.stage_s = [0.0] * len(StageSeconds._fields)
+        self.answered = 0
+        self.attempts_spent: defaultdict[int, int] = defaultdict(int)
+        self.gemini_attempts: dict[AttemptOutcome, int] = {"ok": 0, "error": 0, "cancelled": 0}
+        self.attempt_duration = LogHistogram()
+        self.prompt_tokens = 0
+        self.output_tokens = 0
+        self.retries = 0
+        self.disconnected = 0
+
+    def request_answered(self, status: int, cache: str, stages: StageSeconds, attempts: int) -> None:
+        """Count one answered ``POST /process``."""
+        self.requests[status, cache] += 1
+        self.latency[cache].add(stages.total)
+        self.answered += 1
+        sums = self.stage_s
+        for index, seconds in enumerate(stages):
+            sums[index] += seconds
+        if attempts:
+            self.attempts_spent[attempts] += 1
+
+    def attempt_ended(self, details: CallDetails) -> None:
+        """Count one Gemini attempt; the hook of ``track`` around it."""
+        error, reply = details.error, details.result
+        if error is not None:
+            self.gemini_attempts["cancelled" if isinstance(error, asyncio.CancelledError) else "error"] += 1
+        else:
+            assert isinstance(reply, GeminiReply)
+            self.gemini_attempts["ok"] += 1
+            self.prompt_tokens += reply.usage.prompt_tokens
+            self.output_tokens += reply.usage.output_tokens
+        self.attempt_duration.add(details.duration_s)

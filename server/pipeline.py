@@ -1,0 +1,139 @@
+"""The pipeline: what happens to a validated request, and the stack of policies around it, outermost first.
+
+Everything here is put together once, at the start; a request only calls it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from server.answers import Answer, Ask, Leg, LegReply, Process, aggregate, identity_of, legs_of
+from server.errors import DeadlineExceeded, UpstreamTimeout
+from server.execution import Execution
+from server.gemini.protocol import GeminiReply
+from server.lesser_answers import Alternative, lesser_answers, mark_degraded
+from server.metrics import Metrics
+from server.models import ProcessRequest
+from server.policies.bulkhead import bulkhead
+from server.policies.cache import Outcome, cache
+from server.policies.circuit_breaker import circuit_breaker
+from server.policies.deadline import deadline, remaining_s
+from server.policies.fallback import fallback
+from server.policies.hedge import hedge
+from server.policies.rate_limit import RateLimiter, rate_limit
+from server.policies.retry import RetryDetails, retry
+from server.policies.retry_budget import RetryBudget
+from server.policies.track import track
+from server.policy_state import AnswerStore, PolicyState
+from server.progress import Progress, begin_processing, current_progress, mark_answered, spent_s, timed
+from server.settings import Settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+S = TypeVar("S")
+Policy = Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]
+
+
+def build_pipeline(settings: Settings, state: PolicyState, execution: Execution, metrics: Metrics) -> Process:
+    """Put the functions that answer a request inside the policies that ``settings`` switch on."""
+    attempt_s = settings.deadline.attempt_ms / 1000
+    identity = identity_of(settings.default_model, shared=settings.cache.share_between_agents)
+
+    def retrying(budget: RetryBudget) -> Policy[[Leg], GeminiReply]:
+        return retry(
+            attempts=settings.retry.attempts,
+            base_s=settings.retry.base_s,
+            max_wait_s=settings.retry.max_wait_s,
+            budget=budget,
+            remaining_s=remaining_s,
+            on_retry=backing_off,
+        )
+
+    def backing_off(details: RetryDetails) -> Progress | None:
+        metrics.retries += 1
+        return current_progress.get()
+
+    def limiting(limiter: RateLimiter) -> Policy[[Leg], GeminiReply]:
+        return rate_limit(
+            limiter,
+            key=lambda leg: leg.agent_id,
+            max_wait_s=settings.rate_limit.max_wait_s,
+            remaining_s=remaining_s,
+        )
+
+    def keeping(store: AnswerStore | None) -> Callable[[Ask], Process]:
+        if store is None:
+            return uncached
+        return cache(store, key=identity, bypass=lambda request, no_cache: no_cache)
+
+    def bounded(default_ms: int) -> Policy[[ProcessRequest, bool], Outcome[Answer]]:
+        return deadline(budget_s=lambda request, no_cache: (request.deadline_ms or default_ms) / 1000 - spent_s())
+
+    def degrading(alternatives: tuple[Alternative, ...]) -> Policy[[ProcessRequest, bool], Outcome[Answer]]:
+        return fallback(*alternatives, mark=mark_degraded)
+
+    # Around each Gemini call.
+    @when(state.hedger, hedge)
+    @when(state.budget, retrying)
+    @when(state.breaker, circuit_breaker)
+    @when(state.limiter, limiting)
+    @track(on_done=metrics.attempt_ended)
+    async def generate(leg: Leg) -> GeminiReply:
+        leg.attempts += 1
+        if (progress := current_progress.get()) is not None:
+            progress.attempts = max(progress.attempts, leg.attempts)
+        timeout_s = min(attempt_s, remaining_s())
+        try:
+            return await execution.call(leg.call, timeout_s)
+        except TimeoutError:
+            if remaining_s() <= 0.0:
+                raise DeadlineExceeded("the request's time was used up while Gemini was answering") from None
+            raise UpstreamTimeout(f"Gemini did not answer within {timeout_s:g} s") from None
+
+    async def run_leg(leg: Leg) -> LegReply:
+        started_s = time.perf_counter()
+        reply = await generate(leg)
+        return LegReply(reply, leg.attempts, (time.perf_counter() - started_s) * 1000)
+
+    @timed("fan_out_s")
+    async def fan_out(request: ProcessRequest) -> list[LegReply]:
+        return await execution.fan_out(run_leg, legs_of(request, settings.default_model))
+
+    # Around each request.
+    @keeping(state.store)
+    @timed("led_s")
+    @when(state.places, bulkhead)
+    @timed("placed_s")
+    async def ask(request: ProcessRequest, no_cache: bool) -> Answer:
+        begin_processing()
+        return aggregate(await fan_out(request))
+
+    @track(on_done=mark_answered)
+    @when(lesser_answers(settings.fallback, ask, state.store, identity), degrading)
+    @when(settings.deadline.default_ms if settings.deadline.enabled else None, bounded)
+    async def process(request: ProcessRequest, no_cache: bool) -> Outcome[Answer]:
+        return await ask(request, no_cache)
+
+    return process
+
+
+def when(state: S | None, policy: Callable[[S], Policy[P, T]]) -> Policy[P, T]:
+    """``policy`` with its state, or nothing at all around the function where it is switched off."""
+    return policy(state) if state is not None else _as_it_is
+
+
+def _as_it_is(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    return call
+
+
+def uncached(ask: Ask) -> Process:
+    """In place of the cache where it is switched off: every answer is a bypass."""
+
+    @wraps(ask)
+    async def answered(request: ProcessRequest, no_cache: bool) -> Outcome[Answer]:
+        return Outcome(await ask(request, no_cache), "bypass", 0.0)
+
+    return answered

@@ -1,0 +1,40 @@
+"""Errors as ``application/problem+json`` (RFC 9457): the one place that renders them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import orjson
+
+from server.errors import InvalidRequest, MethodNotAllowed, TailgateError, Unauthorized
+from server.replies import Reply
+
+PROBLEM_JSON = "application/problem+json"
+
+
+def problem_reply(error: TailgateError, request_id: str, *, headers: str = "") -> Reply:
+    """``error`` as a reply. ``headers`` are more header lines, each with its CRLF.
+
+    429 and 503 carry ``Retry-After`` in whole seconds, rounded up: what the error computed, or 1 s where it could not.
+    A connection whose body was not read to its end is closed.
+    """
+    members: dict[str, Any] = {
+        "type": f"urn:tailgate:error:{error.problem}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "request_id": request_id,
+    }
+    if isinstance(error, InvalidRequest):
+        members["errors"] = [field._asdict() for field in error.errors]
+    elif error.status == 422:
+        members["errors"] = [{"loc": "prompts", "msg": error.detail, "type": error.problem}]
+    if error.status in (429, 503):
+        headers += f"Retry-After: {max(1, math.ceil(error.retry_after_s or 0.0))}\r\n"
+    if isinstance(error, MethodNotAllowed):
+        headers += f"Allow: {', '.join(error.allowed)}\r\n"
+    if isinstance(error, Unauthorized):
+        headers += 'WWW-Authenticate: ApiKey realm="tailgate"\r\n'
+    body = orjson.dumps(members, default=str)
+    return Reply(error.status, body, headers=headers, content_type=PROBLEM_JSON, close=error.status in (408, 413))

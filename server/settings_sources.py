@@ -1,0 +1,158 @@
+"""Where settings come from: flags, else the environment (``TAILGATE_...``), a TOML file (``--config``), defaults.
+
+The only place in the server that reads the environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    CliSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from server.settings import Settings
+
+_PREFIX = "TAILGATE_"
+_EPILOG = """\
+Each flag is also an environment variable (--cache.ttl_s is TAILGATE_CACHE__TTL_S) and a key of the --config file
+(ttl_s in table [cache]). A flag beats the variable, which beats the file. A live client's key: GEMINI_API_KEY."""
+
+
+class UsageError(Exception):
+    """Settings that cannot be used; its text is one line for the user."""
+
+
+def load_settings(argv: Sequence[str]) -> tuple[Settings, SecretStr | None]:
+    """The effective settings and Gemini's API key, if there is one.
+
+    Raises :class:`UsageError` for anything wrong in them, and ``SystemExit(0)`` after ``--help``.
+    """
+    api_key = SecretStr(key) if (key := os.environ.get("GEMINI_API_KEY")) else None
+    _refuse_unknown_variables()
+    try:
+        settings = _from_sources(argv)
+    except ValidationError as error:
+        raise UsageError(_one_line(error)) from None
+    except SettingsError as error:
+        raise UsageError(str(error).removeprefix("error parsing CLI: ")) from None
+    return settings, api_key
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a wrong flag by raising, and offers the nearest right one."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = message.partition("unrecognized arguments: ")[2].split(" ")[0].split("=")[0]
+        if unknown:
+            message = f"unknown flag {unknown}{_nearest(unknown, self._option_string_actions)}"
+        raise UsageError(message)
+
+
+def _from_sources(argv: Sequence[str]) -> Settings:
+    class Loaded(Settings, BaseSettings):
+        __doc__ = Settings.__doc__
+        model_config = SettingsConfigDict(env_prefix=_PREFIX, env_nested_delimiter="__")
+        config: Path | None = Field(None, description="TOML file with settings")
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            parser = _Parser(
+                prog="python -m server",
+                usage="python -m server [flags]",
+                description=cls.__doc__,
+                epilog=_EPILOG,
+                allow_abbrev=False,
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+            )
+            flags: CliSettingsSource[Any] = CliSettingsSource(
+                settings_cls,
+                root_parser=parser,
+                cli_parse_args=list(argv),
+                cli_avoid_json=True,
+                cli_hide_none_type=True,
+                cli_use_class_docs_for_groups=True,
+                cli_exit_on_error=False,
+            )
+            path = flags().get("config") or env_settings().get("config")
+            file = InitSettingsSource(settings_cls, _read_toml(Path(path)) if path else {})
+            return flags, env_settings, file
+
+    loaded = Loaded()
+    return Settings.model_validate(loaded.model_dump(exclude={"config"}))
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            values = tomllib.load(file)
+    except OSError as error:
+        raise UsageError(f"--config {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"--config {path}: not TOML: {error}") from None
+    known = dict(_leaves(Settings))
+    for name in _flatten(values):
+        if name not in known:
+            raise UsageError(f"--config {path}: unknown setting {name}{_nearest(name, known)}")
+    return values
+
+
+def _refuse_unknown_variables() -> None:
+    """A misspelt variable would be ignored in silence, and the user would measure what was not set."""
+    known = {_PREFIX + name.replace(".", "__").upper(): name for name, _ in _leaves(Settings)} | {
+        _PREFIX + "CONFIG": ""
+    }
+    groups = {_PREFIX + name.upper() for name in Settings.model_fields}
+    for variable in os.environ:
+        if variable.startswith(_PREFIX) and variable not in known and variable not in groups:
+            raise UsageError(f"unknown variable {variable}{_nearest(variable, known)}")
+
+
+def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Each setting's dotted name and default."""
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _leaves(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name, field.default
+
+
+def _flatten(table: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def _nearest(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f": did you mean {close[0]}?" if close else ""
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    if not name:
+        return message
+    return f"{name}: {message[0].lower()}{message[1:]}, got {first['input']!r:.80}"
