@@ -58,19 +58,17 @@ class OutputLength:
     mean: float
     low: int = 1
     high: int = 8192
-    _p_low: float = field(init=False, repr=False)
-    _p_width: float = field(init=False, repr=False)
+    _p_high: float = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not (1 <= self.low <= self.high and self.mean > 0):
             raise ValueError(f"output length needs 1 <= low <= high and mean > 0, got {self}")
-        p_low = -math.expm1(-(self.low - 0.5) / self.mean)
-        object.__setattr__(self, "_p_low", p_low)
-        object.__setattr__(self, "_p_width", -math.expm1(-(self.high + 0.5) / self.mean) - p_low)
+        # The exponential law forgets: truncated below at low it is itself, begun at low.
+        object.__setattr__(self, "_p_high", -math.expm1(-(self.high - self.low + 1) / self.mean))
 
     def quantile(self, u: float) -> int:
         """The number of tokens below or at which a share ``u`` in (0, 1) of all draws lies."""
-        tokens = round(-self.mean * math.log1p(-(self._p_low + u * self._p_width)))
+        tokens = round(self.low - 0.5 - self.mean * math.log1p(-u * self._p_high))
         return min(max(tokens, self.low), self.high)
 
 

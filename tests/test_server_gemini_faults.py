@@ -1,0 +1,69 @@
+"""The fault script: what it takes, what it refuses and how it says so."""
+
+import pytest
+
+from server.gemini.faults import FaultKind, FaultScript, FaultScriptError, FaultWindow
+
+
+def test_a_script_reads_in_order():
+    script = FaultScript.parse("""
+        [[fault]]
+        at_s = 20
+        for_s = 15
+        kind = "rate-limit"
+        share = 0.3
+        retry_after_s = 45.8
+
+        [[fault]]
+        kind = "slow"
+        factor = 5
+    """)
+
+    assert script.fault == (
+        FaultWindow(kind=FaultKind.RATE_LIMIT, at_s=20, for_s=15, share=0.3, retry_after_s=45.8),
+        FaultWindow(kind=FaultKind.SLOW, factor=5),
+    )
+
+
+def test_every_kind_can_be_scripted():
+    toml = "\n".join(f'[[fault]]\nkind = "{kind}"\n{"factor = 2" if kind == "slow" else ""}' for kind in FaultKind)
+
+    assert [window.kind for window in FaultScript.parse(toml).fault] == list(FaultKind)
+
+
+@pytest.mark.parametrize(
+    ("toml", "place"),
+    [
+        ("fault =", "not TOML"),
+        ("[[faults]]", "faults"),
+        ("fault = 3", "fault"),
+        ("[[fault]]\nat_s = 1", "fault.1.kind"),
+        ('[[fault]]\nkind = "explode"', "fault.1.kind"),
+        ('[[fault]]\nkind = "hang"\n[[fault]]\nkind = "hang"\nshare = 1.5', "fault.2.share"),
+        ('[[fault]]\nkind = "hang"\nshare = 0', "fault.1.share"),
+        ('[[fault]]\nkind = "hang"\nat_s = -1', "fault.1.at_s"),
+        ('[[fault]]\nkind = "hang"\nat_s = nan', "fault.1.at_s"),
+        ('[[fault]]\nkind = "hang"\nfor_s = 0', "fault.1.for_s"),
+        ('[[fault]]\nkind = "hang"\nfro_s = 1', "fault.1.fro_s"),
+        ('[[fault]]\nkind = "hang"\nretry_after_s = 1', "fault.1"),
+        ('[[fault]]\nkind = "slow"', "fault.1"),
+        ('[[fault]]\nkind = "reset"\nfactor = 2', "fault.1"),
+    ],
+)
+def test_mistakes_are_one_line_with_their_place(toml, place):
+    with pytest.raises(FaultScriptError) as caught:
+        FaultScript.parse(toml, origin="my.toml")
+
+    text = str(caught.value)
+    assert text.startswith(f"my.toml: {place}")
+    assert "\n" not in text
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    latin = tmp_path / "latin.toml"
+    latin.write_bytes(b"# caf\xe9")
+
+    for path in (tmp_path / "absent.toml", tmp_path, latin):
+        with pytest.raises(FaultScriptError, match="cannot be read") as caught:
+            FaultScript.load(path)
+        assert str(path) in str(caught.value)
