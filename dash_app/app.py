@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message
 from dash_app import router, shell
 from dash_app.compression import PrecompressedSuites
 from dash_app.library import Library
-from dash_app.pages import not_found, runs
+from dash_app.pages import not_found, run, runs
 from dash_app.password import RequirePassword
 from dash_app.settings import Settings
 
@@ -41,7 +41,7 @@ def build(settings: Settings) -> ASGIApp:
     app.layout = shell.layout()
     shell.register(app)
     library = Library(settings.runs)
-    router.register(app, [runs.register(app, library)], not_found.PAGE)
+    router.register(app, [runs.register(app, library), run.register(app, library)], not_found.PAGE)
     server: FastAPI = app.server
     server.add_middleware(PrecompressedSuites)
     server.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=_GZIP_LEVEL)  # leaves what is packed alone

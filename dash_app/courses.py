@@ -77,8 +77,10 @@ def _flags(mask: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
 
 
 def _quantiles_ms(by_bin: Values, q: float) -> Values:
-    """The ``q`` quantile in ms of each row of counts by log bin, at the upper edge of its bin; NaN for an empty row."""
+    """The ``q`` quantile in ms of each row of counts by log bin, log-linear inside its bin; NaN for an empty row."""
     cumulative = by_bin.cumsum(axis=1)
-    totals = cumulative[:, -1]
-    index = (cumulative >= q * totals[:, None]).argmax(axis=1)
-    return np.where(totals > 0, 10.0 ** ((index + 1) / BINS_PER_DECADE) / 1000.0, np.nan)
+    rank = q * cumulative[:, -1]
+    index = (cumulative >= rank[:, None]).argmax(axis=1)
+    rows = np.arange(len(by_bin))
+    inside = (rank - cumulative[rows, index]) / np.maximum(by_bin[rows, index], 1.0) + 1.0
+    return np.where(rank > 0, 10.0 ** ((index + inside) / BINS_PER_DECADE) / 1000.0, np.nan)

@@ -10,11 +10,13 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
+from reports.errors import StoreError
 from reports.schema import Manifest
-from reports.store import RunEntry, RunStore, StoreError
+from reports.store import RunEntry, RunStore
 from reports.summary import Summary
 
 _OPEN_RUNS = 8
@@ -30,6 +32,8 @@ class OpenRun:
     manifest: Manifest
     summary: Summary
     aggregate: pa.Table
+    ticks: list[dict[str, Any]]
+    """The run's ticks without their cells, which the aggregate holds."""
 
 
 class Library:
@@ -69,12 +73,27 @@ class Library:
                 self._open.move_to_end(run_id)
                 return kept[1]
         run = self.store.open(run_id)
-        opened = OpenRun(run_id, entry.state, run.manifest, run.summary(), run.aggregate())
+        ticks = [{name: value for name, value in tick.items() if name != "cells"} for tick in run.ticks()]
+        opened = OpenRun(run_id, entry.state, run.manifest, run.summary(), run.aggregate(), ticks)
         with self._lock:
             self._open[run_id] = (changed, opened)
             if len(self._open) > _OPEN_RUNS:
                 self._open.popitem(last=False)
         return opened
+
+    def open_with_arm_a(self, run_id: str) -> tuple[OpenRun, OpenRun | None]:
+        """The run, and if it is arm B of an experiment the readable run that is its arm A. Raises as ``open``."""
+        opened = self.open(run_id)
+        if opened.manifest.arm != "B" or opened.manifest.experiment is None:
+            return opened, None
+        for entry in self.entries():
+            other = entry.manifest
+            if other is not None and other.arm == "A" and other.experiment == opened.manifest.experiment:
+                try:
+                    return opened, self.open(entry.id)
+                except (OSError, StoreError):
+                    break
+        return opened, None
 
     def _entry(self, run_id: str) -> RunEntry:
         changed = (self.store.root / run_id).stat().st_mtime_ns

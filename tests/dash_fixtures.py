@@ -6,6 +6,7 @@ cache that warms up, and, where asked for, a storm of 429s that costs attempts a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,10 +14,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 
+from reports.aggregate import cells, to_rows
 from reports.samples import SampleWriter
 from reports.schema import (
     SAMPLE_SCHEMA,
+    Arm,
     Block,
     Environment,
     Manifest,
@@ -48,8 +52,8 @@ class Traffic:
     failed_share: float = 0.0005
 
 
-def samples(traffic: Traffic, *, started_ns: int = T0_NS, block: int = 0, at_s: float = 0.0) -> pa.RecordBatch:
-    """One block of ``traffic.seconds`` that begins ``at_s`` after the run's start, sorted by intended start."""
+def samples(traffic: Traffic, *, block: int = 0, at_s: float = 0.0) -> pa.RecordBatch:
+    """One block of ``traffic.seconds`` that begins ``at_s`` after T0, sorted by intended start."""
     rng = np.random.default_rng([traffic.seed, block])
     n = int(traffic.seconds * traffic.rate)
     offset_s = np.sort(rng.uniform(0.0, traffic.seconds, n))
@@ -83,7 +87,7 @@ def samples(traffic: Traffic, *, started_ns: int = T0_NS, block: int = 0, at_s: 
     stages[6] = server_ms
     stages[0] = np.maximum(server_ms - stages[1:6].sum(axis=0), 0.0)
 
-    scheduled = started_ns + np.int64(at_s * 1e9) + (offset_s * 1e9).astype(np.int64)
+    scheduled = T0_NS + np.int64(at_s * 1e9) + (offset_s * 1e9).astype(np.int64)
     lag_ns = (rng.gamma(1.5, 40_000.0, n)).astype(np.int64)
     columns: dict[str, object] = {
         "scheduled_at": scheduled,
@@ -109,20 +113,84 @@ def save_run(root: Path, traffic: Traffic, *, minute: int = 0, status: Status = 
     """Write a whole run of one measured block and end it; ``minute`` sets its start apart. Returns its id."""
     started_ns = T0_NS + minute * 60_000_000_000
     block = measured_block(traffic, started_ns)
-    writer = RunStore(root).create(make_manifest(traffic, started_ns, blocks=[block], **manifest), room_bytes=0)
+    return _write(root, make_manifest(traffic, started_ns, blocks=[block], **manifest), [samples(traffic)], status)
+
+
+def save_pair(root: Path, a: Traffic, b: Traffic, *, minute: int = 0, **manifest: Any) -> tuple[str, str]:
+    """Write an A/B experiment whose blocks alternate A B B A, sync against async. Returns both ids."""
+    started_ns = T0_NS + minute * 60_000_000_000
+    ids = []
+    for arm, mode, traffic, turns in (("A", "sync", a, (0, 3)), ("B", "async", b, (1, 2))):
+        starts = [turn * (traffic.seconds + 2.0) for turn in turns]
+        blocks = [
+            measured_block(traffic, started_ns, index=turn, at_s=at, arm=arm)
+            for turn, at in zip(turns, starts, strict=True)
+        ]
+        parts = [samples(traffic, block=turn, at_s=at) for turn, at in zip(turns, starts, strict=True)]
+        given = {"mode": mode, "arm": arm, "experiment": f"exp-{minute}", "blocks": blocks, **manifest}
+        ids.append(_write(root, make_manifest(traffic, started_ns, **given), parts, "complete"))
+    return ids[0], ids[1]
+
+
+def _write(root: Path, manifest: Manifest, parts: list[pa.RecordBatch], status: Status) -> str:
+    shift = manifest.started_ns - T0_NS
+    moved = [_shifted(part, shift) for part in parts]
+    writer = RunStore(root).create(manifest, room_bytes=0)
     stream = SampleWriter(writer.directory, 4711)
-    stream.write(samples(traffic, started_ns=started_ns))
+    for part in moved:
+        stream.write(part)
     stream.close()
+    for tick in ticks(manifest, pa.Table.from_batches(moved)):
+        writer.append_tick(tick)
     writer.finish(status, None if status == "complete" else "stopped by Ctrl-C")
     return writer.id
 
 
-def measured_block(traffic: Traffic, started_ns: int, *, index: int = 0, at_s: float = 0.0, warmup_s: int = 3) -> Block:
+def _shifted(batch: pa.RecordBatch, ns: int) -> pa.RecordBatch:
+    for name in ("scheduled_at", "sent_at"):
+        place = batch.schema.get_field_index(name)
+        batch = batch.set_column(place, SAMPLE_SCHEMA.field(name), pa.compute.add(batch.column(name), ns))
+    return batch
+
+
+def ticks(manifest: Manifest, sampled: pa.Table) -> Iterator[dict[str, Any]]:
+    """One tick a second of the run, each with the cells of the samples that ended in it."""
+    done_ns = np.add(sampled["sent_at"].to_numpy(), sampled["latency_ns"].to_numpy())
+    second = (done_ns - manifest.started_ns) // 1_000_000_000 + 1
+    order = np.argsort(second, kind="stable")
+    ordered, second = sampled.take(order), second[order]
+    edges = np.searchsorted(second, np.arange(second[-1] + 2))
+    for t in range(1, int(second[-1]) + 1):
+        part = ordered.slice(edges[t], edges[t + 1] - edges[t])
+        now_ns = manifest.started_ns + t * 1_000_000_000
+        block = next((b for b in manifest.blocks if b.started_ns < now_ns <= (b.ended_ns or now_ns)), None)
+        waiting = int(np.count_nonzero((sampled["sent_at"].to_numpy() <= now_ns) & (done_ns > now_ns)))
+        yield {
+            "seq": t - 1,
+            "t": float(t),
+            "time": now_ns / 1e9,
+            "block": block.index if block else -1,
+            "phase": "measure" if block else "idle",
+            "users": manifest.users if block else 0,
+            "cells": to_rows(cells(part, manifest.blocks, manifest.started_ns)) if part.num_rows else [],
+            "generator": {"cpu": 0.31 + 0.04 * (t % 3), "rss_bytes": 150_000_000, "lag_ms": 0.8},
+            "server": {
+                "cpu": 0.42 + 0.05 * (t % 4),
+                "rss_bytes": 91_234_304,
+                "in_flight": {"QUEUED": waiting // 50, "VALIDATING": 0, "PROCESSING": waiting, "RETRY": waiting // 40},
+            },
+        }
+
+
+def measured_block(
+    traffic: Traffic, started_ns: int, *, index: int = 0, at_s: float = 0.0, warmup_s: int = 3, arm: Arm | None = None
+) -> Block:
     """A block over all of ``traffic`` whose first ``warmup_s`` seconds do not count."""
     begin = started_ns + int(at_s * 1e9)
     end = begin + traffic.seconds * 1_000_000_000
     return Block(
         index=index,
+        arm=arm,
         started_ns=begin,
         measure_from_ns=begin + warmup_s * 1_000_000_000,
         measure_until_ns=end,

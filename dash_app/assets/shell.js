@@ -49,3 +49,44 @@
     if (link) link.click();
   });
 })();
+
+// Buttons that copy, share and save, wherever they stand.
+(function () {
+  "use strict";
+
+  function say(button, words) {
+    const before = button.textContent;
+    button.textContent = words;
+    setTimeout(() => (button.textContent = before), 1500);
+  }
+
+  async function copy(button, text) {
+    try {
+      await navigator.clipboard.writeText(text);
+      say(button, "Copied");
+    } catch (error) {
+      window.prompt("Copy this", text); // the clipboard may be refused
+    }
+  }
+
+  document.addEventListener("click", function (event) {
+    const button = event.target.closest("button[data-copy], button[data-share], button[data-save]");
+    if (!button) return;
+    if (button.dataset.copy) copy(button, button.dataset.copy);
+    else if (button.dataset.share !== undefined) {
+      const here = new URL(location.href);
+      here.searchParams.set("theme", window.tailgateTheme);
+      copy(button, here.href);
+    } else if (button.dataset.save) {
+      const graph = document.querySelector("#" + CSS.escape(button.dataset.figure) + " .js-plotly-plot");
+      const box = graph.getBoundingClientRect();
+      window.Plotly.downloadImage(graph, {
+        format: button.dataset.save,
+        filename: "tailgate-" + button.dataset.figure,
+        width: Math.round(box.width),
+        height: Math.round(box.height),
+        scale: button.dataset.save === "png" ? 2 : 1,
+      });
+    }
+  });
+})();

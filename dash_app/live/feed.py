@@ -17,8 +17,8 @@ import orjson
 
 from dash_app.library import Library
 from dash_app.live.frames import Frame, about_run, tick_frame
+from reports.errors import StoreError
 from reports.schema import Manifest
-from reports.store import StoreError
 from reports.ticks import TickTail
 
 PERIOD_S: Final = 0.25

@@ -11,10 +11,12 @@ import dash_ag_grid as dag
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 
-from dash_app import cards, readable
+from dash_app import cards
 from dash_app.library import Library
 from dash_app.router import Page
-from reports.store import RunEntry, StoreError
+from reports import readable
+from reports.errors import StoreError
+from reports.store import RunEntry
 from reports.summary import Summary
 
 _REFRESH_MS = 5000
@@ -276,7 +278,7 @@ def _add_figures(row: dict[str, Any], summary: Summary) -> None:
         percentiles = summary.latency[population]["intended"].percentiles
         for name in ("p50", "p99"):
             row[f"{population}_{name}"] = percentiles.get(name)
-            row["text"][f"{population}_{name}"] = readable.latency_text(percentiles.get(name))
+            row["text"][f"{population}_{name}"] = readable.latency(percentiles.get(name))
     row |= {
         "rps": summary.throughput_rps,
         "hit_share": summary.cache.hit_share,
@@ -285,17 +287,17 @@ def _add_figures(row: dict[str, Any], summary: Summary) -> None:
     }
     row["text"] |= {
         "rps": readable.number(summary.throughput_rps),
-        "hit_share": _percent(summary.cache.hit_share),
-        "attempts": readable.ratio(summary.attempts.amplification),
-        "failed": _percent(summary.failed_share, digits=2),
+        "hit_share": readable.share(summary.cache.hit_share),
+        "attempts": _ratio(summary.attempts.amplification),
+        "failed": readable.share(summary.failed_share),
     }
     if row["state"] == "complete":
         row["state"] = summary.validity.verdict
         row["remark"] = "; ".join(f"{reason.what}: {reason.advice}" for reason in summary.validity.reasons)
 
 
-def _percent(fraction: float | None, digits: int = 1) -> str:
-    return readable.DASH if fraction is None else f"{readable.share(fraction, digits)}%"
+def _ratio(value: float | None) -> str:
+    return readable.DASH if value is None else f"{value:.3f}"
 
 
 def _digest(rows: list[dict[str, Any]]) -> str:

@@ -1,0 +1,67 @@
+"""Where a request's time went: mean milliseconds in each server stage, hits and misses side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from reports.figures.layout import axis, bare_layout, nothing
+from reports.figures.theme import Theme
+from reports.readable import count, latency, share
+from reports.schema import STAGES, Population
+from reports.summary import Stage
+
+_SHOWN: Final = tuple(stage for stage in STAGES if stage != "total")
+
+
+def stage_times(stages: Mapping[Population, Mapping[str, Stage]], *, theme: Theme) -> go.Figure:
+    """Bars of the mean time by stage (a summary's ``stages``), each panel scaled to its population's whole.
+
+    Hits take microseconds where misses take seconds, so a shared scale would leave the hits' panel blank.
+    """
+    told: dict[Population, Mapping[str, Stage]] = {
+        p: by_stage for p, by_stage in stages.items() if by_stage.get("total", Stage(count=0)).count
+    }
+    if not told:
+        return nothing(theme, "The server told no stage times (Server-Timing)")
+    figure = make_subplots(rows=1, cols=len(told), shared_yaxes=True, horizontal_spacing=0.04)
+    for column, (population, by_stage) in enumerate(told.items(), start=1):
+        means = [by_stage[stage].mean_ms or 0.0 if stage in by_stage else 0.0 for stage in _SHOWN]
+        whole = sum(means) or 1.0
+        figure.add_trace(
+            go.Bar(
+                x=[mean / whole for mean in means],
+                y=_SHOWN,
+                orientation="h",
+                name=population,
+                marker={"color": theme.of(population), "line": {"width": 0}},
+                text=[f"{latency(mean)} · {share(mean / whole)}" if mean else "0" for mean in means],
+                textposition="outside",
+                textfont={"color": theme.text},
+                cliponaxis=False,
+                hovertemplate=f"{population} · %{{y}}<br>mean %{{text}}<extra></extra>",
+            ),
+            row=1,
+            col=column,
+        )
+        samples = by_stage["total"].count
+        figure.add_annotation(
+            text=f"<b>{population}</b> mean {latency(whole)} · {count(samples)}",
+            x=0,
+            xref="x domain" if column == 1 else f"x{column} domain",
+            xanchor="left",
+            y=1,
+            yref="paper",
+            yanchor="bottom",
+            yshift=4,
+            showarrow=False,
+            font={"color": theme.of(population)},
+        )
+    figure.update_layout(bare_layout(theme), bargap=0.45)
+    figure.update_layout(margin={"l": 76, "r": 8, "t": 34, "b": 10})
+    figure.update_xaxes(axis(theme, range=[0, 1.95], showticklabels=False, showgrid=False, fixedrange=True))
+    figure.update_yaxes(axis(theme, autorange="reversed", showgrid=False, fixedrange=True))
+    return figure
