@@ -89,14 +89,14 @@ class Target(_Model):
 
 
 class Workload(_Model):
-    """What was asked for. Runs are comparable only if their digests are equal; build with ``Workload.of``."""
+    """What was asked for. Only runs with equal digests are compared, so it covers all that was sent, and when."""
 
     parameters: dict[str, Any]
     digest: str
 
     @classmethod
     def of(cls, parameters: dict[str, Any]) -> Self:
-        """A workload with the digest of its parameters: first 16 hex digits of the SHA-256 of their sorted JSON."""
+        """A workload that its parameters determine: the digest is the first 16 hex digits of their JSON's SHA-256."""
         canonical = orjson.dumps(parameters, option=orjson.OPT_SORT_KEYS)
         return cls(parameters=parameters, digest=hashlib.sha256(canonical).hexdigest()[:16])
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reports.bootstrap import ChunkCounts, quantile_intervals
+from reports.chunks import Chunks
 from reports.collect import POPULATION_CODE, Collected, ReadBatches, collect
 from reports.percentiles import enough_samples, quantiles
 from reports.schema import POPULATIONS, STAGES, Manifest, Population
@@ -33,9 +34,6 @@ from reports.summary import (
 )
 from reports.validity import judge
 from reports.warmup import mser5
-
-CHUNKS: Final = 60
-"""Chunks of time for the bootstrap, at most; none is shorter than a second."""
 
 WARMUP_SLOTS: Final = 200
 """Slots of time per block whose mean latencies MSER-5 looks at."""
@@ -80,35 +78,17 @@ def summarise(manifest: Manifest, read: ReadBatches, *, slo_ms: float | None = N
     )
 
 
-def chunk_of(
-    manifest: Manifest, block: npt.NDArray[np.int16], scheduled_ms: npt.NDArray[np.int32]
-) -> tuple[npt.NDArray[np.int64], int]:
-    """Which chunk of measured time each sample lies in, and how many there are.
-
-    A chunk lasts at least a second and never spans two blocks; ``scheduled_ms`` counts from its block's window.
-    """
-    length_ms = max(1000.0, manifest.measured_s * 1000.0 / CHUNKS)
-    first = np.zeros(max((b.index for b in manifest.blocks), default=-1) + 2, np.int64)
-    counts = first.copy()
-    total = 0
-    for b in manifest.blocks:
-        first[b.index] = total
-        counts[b.index] = max(1, round(b.measured_s * 1000.0 / length_ms)) if b.measured_s else 0
-        total += int(counts[b.index])
-    inside = np.minimum((scheduled_ms / length_ms).astype(np.int64), np.maximum(counts[block] - 1, 0))
-    return first[block] + inside, max(total, 1)
-
-
 def _latencies(manifest: Manifest, found: Collected, population: Population) -> dict[LatencyKind, Latency]:
     mine = found.success_population == POPULATION_CODE[population]
-    chunk, chunks = chunk_of(manifest, found.block[mine], found.scheduled_ms[mine])
+    chunks = Chunks(manifest.blocks)
+    chunk = chunks.of(found.block[mine], found.scheduled_ms[mine])
     return {
-        "intended": _latency(found.intended_ns[mine], chunk, chunks),
-        "sent": _latency(found.sent_ns[mine], chunk, chunks),
+        "intended": _latency(found.intended_ns[mine], chunk, len(chunks)),
+        "sent": _latency(found.sent_ns[mine], chunk, len(chunks)),
     }
 
 
-def _latency(ns: npt.NDArray[np.int64], chunk: npt.NDArray[np.int64], chunks: int) -> Latency:
+def _latency(ns: npt.NDArray[np.int64], chunk: npt.NDArray[np.int32], chunks: int) -> Latency:
     if not ns.size:
         return Latency(count=0, percentiles=dict.fromkeys(PERCENTILES))
     counted = ChunkCounts(ns, chunk, chunks)

@@ -21,7 +21,7 @@ from reports.percentiles import SAMPLES_BEYOND
 from reports.readable import latency
 from reports.schema import POPULATIONS, Population
 
-MARKS: Final = {"0": 0.0, "p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "p99.99": 0.9999, "p99.999": 0.99999}
+MARKS: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "p99.99": 0.9999, "p99.999": 0.99999}
 _DASH: Final[dict[Population, str]] = {"hit": "solid", "miss": "dash"}
 
 

@@ -41,7 +41,7 @@ def relative_change(comparison: Comparison, *, theme: Theme) -> go.Figure:
     marks = {text: _place(q) for text, q in _MARKS.items() if q <= max(d.q for d in comparison.curve) + 1e-9}
     figure.update_xaxes(axis(theme, tickvals=list(marks.values()), ticktext=list(marks), showgrid=False))
     ticks = _ticks(low - room, high + room)
-    texts = [change(t) for t in ticks]
+    texts = [f"{(t - 1.0) * 100:+,.0f}%" if abs(t - 1.0) > 1e-9 else "0%" for t in ticks]
     figure.update_yaxes(axis(theme, range=[low - room, high + room], tickvals=ticks, ticktext=texts))
     return figure
 

@@ -1,0 +1,102 @@
+"""``python -m reports list | show | compare | export``: saved runs on the terminal and as HTML."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from reports.errors import StoreError
+from reports.run import Run
+from reports.store import DEFAULT_ROOT, RunStore
+from reports.terminal import print_comparison, print_experiment, print_list, print_run
+
+USAGE_ERROR = 2
+PIPE_WIDTH = 160  # what reads a pipe has no width: all columns
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 if it did what was asked, 2 where the user asked for what is not there or cannot be read."""
+    arguments = _parser().parse_args(argv)
+    store = RunStore(arguments.runs)
+    try:
+        arguments.command(store, arguments)
+    except StoreError as error:
+        Console(stderr=True, soft_wrap=True).print(Text(str(error), "red"))
+        return USAGE_ERROR
+    except BrokenPipeError:  # `| head` has seen enough
+        sys.stderr.close()
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m reports", description="Saved runs, listed, shown and compared.")
+    parser.add_argument("--runs", type=Path, default=DEFAULT_ROOT, metavar="DIR", help=f"default: {DEFAULT_ROOT}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    one = "a run's id, the beginning of one, or latest"
+
+    listing = commands.add_parser("list", help="all runs, newest first")
+    listing.set_defaults(command=_list)
+
+    show = commands.add_parser("show", help="one run, or both arms of an experiment")
+    show.add_argument(
+        "name", nargs="?", default="latest", metavar="RUN", help=f"{one} (default), or an experiment's id"
+    )
+    show.set_defaults(command=_show)
+
+    compare = commands.add_parser("compare", help="run B against run A, with a verdict")
+    compare.add_argument("a", metavar="A", help=one)
+    compare.add_argument("b", metavar="B", help=one)
+    compare.set_defaults(command=_compare)
+
+    export = commands.add_parser("export", help="one self-contained HTML file of a run or of an experiment")
+    export.add_argument(
+        "name", nargs="?", default="latest", metavar="RUN", help=f"{one} (default), or an experiment's id"
+    )
+    export.add_argument("--output", "-o", type=Path, metavar="FILE", help="default: RUN.html in the current directory")
+    export.add_argument("--theme", choices=("dark", "light"), default="dark")
+    export.set_defaults(command=_export)
+    return parser
+
+
+def _list(store: RunStore, arguments: argparse.Namespace) -> None:
+    entries = store.entries()
+    if entries:
+        console = Console()
+        print_list(console if console.is_terminal else Console(width=PIPE_WIDTH), entries)
+    else:
+        Console().print(f"No runs in {store.root} yet: make bench writes the first.")
+
+
+def _show(store: RunStore, arguments: argparse.Namespace) -> None:
+    if store.experiment(arguments.name):
+        print_experiment(store, arguments.name)
+    else:
+        print_run(Console(), store.open(store.resolve(arguments.name)))
+
+
+def _compare(store: RunStore, arguments: argparse.Namespace) -> None:
+    a, b = (store.open(store.resolve(name)) for name in (arguments.a, arguments.b))
+    print_comparison(Console(), a, b)
+
+
+def _export(store: RunStore, arguments: argparse.Namespace) -> None:
+    from reports.export import export_html
+    from reports.figures import THEMES
+
+    runs: list[Run] = store.experiment(arguments.name) or [store.open(store.resolve(arguments.name))]
+    name = arguments.name if len(runs) > 1 else runs[0].manifest.id
+    output = arguments.output or Path(f"{name}.html")
+    try:
+        output.write_text(export_html(runs, THEMES[arguments.theme]), encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"cannot write {output}: {error.strerror}; choose another place with --output") from error
+    Console(soft_wrap=True).print(f"Wrote {output} ({output.stat().st_size / 1e6:.1f} MB)", highlight=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
