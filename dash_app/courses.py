@@ -62,7 +62,7 @@ def courses(aggregate: pa.Table) -> Courses:
     with np.errstate(divide="ignore", invalid="ignore"):
         return Courses(
             step_s=step_s,
-            throughput_rps=everything / length_s,
+            throughput_rps=np.where(everything > 0, everything / length_s, np.nan),
             miss_p50_ms=_quantiles_ms(by_bin, 0.5),
             miss_p99_ms=_quantiles_ms(by_bin, 0.99),
             hit_share=total(count * hit) / successes,

@@ -13,7 +13,6 @@ from dash_app import cards
 from dash_app.courses import Courses, Values
 from reports import readable
 from reports.figures.sparkline import sparkline
-from reports.schema import Population
 from reports.summary import Summary
 
 _SAME: Final = 0.005
@@ -22,18 +21,23 @@ _SAME: Final = 0.005
 
 @dataclass(frozen=True, slots=True)
 class _Kpi:
-    """One key figure: where it comes from, how it reads, and whether more of it is better (None: neither)."""
+    """One key figure: where it comes from, how it reads, what it is of."""
 
     label: str
     of: Callable[[Summary], float | None]
     read: Callable[[float | None], str]
     course: Callable[[Courses], Values]
     count: Callable[[Summary], str]
-    more_is_better: bool | None
+    interval: Callable[[Summary], tuple[float, float] | None] = lambda _summary: None
+    """The figure's 95% interval, where the summary has one. Only latencies do, and of them less is better."""
 
 
-def _latency(population: Population, percentile: str) -> Callable[[Summary], float | None]:
-    return lambda summary: summary.latency[population]["intended"].percentiles.get(percentile)
+def _latency(percentile: str) -> Callable[[Summary], float | None]:
+    return lambda summary: summary.latency["miss"]["intended"].percentiles.get(percentile)
+
+
+def _interval(percentile: str) -> Callable[[Summary], tuple[float, float] | None]:
+    return lambda summary: summary.latency["miss"]["intended"].intervals.get(percentile)
 
 
 def _misses(summary: Summary) -> str:
@@ -47,17 +51,17 @@ _KPIS: Final = (
         lambda v: readable.number(v, "req/s"),
         lambda c: c.throughput_rps,
         lambda s: f"{readable.count(s.requests)} requests",
-        True,
     ),
-    _Kpi("Miss latency p50", _latency("miss", "p50"), readable.latency, lambda c: c.miss_p50_ms, _misses, False),
-    _Kpi("Miss latency p99", _latency("miss", "p99"), readable.latency, lambda c: c.miss_p99_ms, _misses, False),
+    *(
+        _Kpi(f"Miss latency {name}", _latency(name), readable.latency, course, _misses, _interval(name))
+        for name, course in (("p50", lambda c: c.miss_p50_ms), ("p99", lambda c: c.miss_p99_ms))
+    ),
     _Kpi(
         "Cache hit share",
         lambda s: s.cache.hit_share,
         readable.share,
         lambda c: c.hit_share,
         lambda s: f"{readable.count(s.latency['hit']['intended'].count)} hits",
-        None,
     ),
     _Kpi(
         "Attempts / request",
@@ -65,7 +69,6 @@ _KPIS: Final = (
         lambda v: readable.DASH if v is None else f"{v:.3f} ×",
         lambda c: c.attempts,
         lambda s: f"n = {readable.count(s.attempts.count)}",
-        False,
     ),
     _Kpi(
         "Failed",
@@ -73,7 +76,6 @@ _KPIS: Final = (
         readable.share,
         lambda c: c.failed_share,
         lambda s: f"{readable.count(s.failures)} of {readable.count(s.requests)}",
-        False,
     ),
 )
 
@@ -87,7 +89,7 @@ def _card(kpi: _Kpi, summary: Summary, courses: Courses, other: Summary | None) 
     value, unit = _apart(kpi.read(kpi.of(summary)))
     note: cards.Children = kpi.count(summary)
     if other is not None:
-        note = _against(kpi, kpi.of(summary), kpi.of(other))
+        note = _against(kpi, summary, other)
     course = kpi.course(courses)
     known = course[np.isfinite(course)]
     says = f"{kpi.label} over time: no course"
@@ -104,12 +106,18 @@ def _apart(text: str) -> tuple[str, str]:
     return value, unit
 
 
-def _against(kpi: _Kpi, mine: float | None, theirs: float | None) -> cards.Children:
-    if mine is None or theirs is None or (theirs == 0 and mine != 0):
-        return "A: " + kpi.read(theirs)
-    ratio = mine / theirs if theirs else 1.0
+def _against(kpi: _Kpi, mine: Summary, theirs: Summary) -> cards.Children:
+    """The change from arm A. Good or bad only where two intervals lie apart: nothing else is a verdict."""
+    value, other = kpi.of(mine), kpi.of(theirs)
+    if value is None or not other:
+        return f"A: {kpi.read(other)}"
+    ratio = value / other
     if abs(ratio - 1.0) < _SAME:
         return [html.Span("≈ no change", className="delta-same"), " vs A"]
+    tone, b, a = "same", kpi.interval(mine), kpi.interval(theirs)
+    if a is not None and b is not None:
+        if b[0] <= a[1] and a[0] <= b[1]:
+            return [html.Span("? cannot tell", className="delta-same"), " vs A"]
+        tone = "good" if ratio < 1 else "bad"
     arrow = "▲" if ratio > 1 else "▼"
-    tone = "same" if kpi.more_is_better is None else "good" if (ratio > 1) == kpi.more_is_better else "bad"
     return [html.Span(f"{arrow} {readable.change(ratio).lstrip('+-')}", className=f"delta-{tone}"), " vs A"]

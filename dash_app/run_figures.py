@@ -50,80 +50,124 @@ def rest(library: Library, run_id: str, theme: Theme, view: RunView) -> list[go.
 
 def cards_of(opened: OpenRun, other: OpenRun | None) -> list[html.Section]:
     """The cards of a run's page, row by row; with ``other`` as arm A there is one more to compare them."""
-    return [
-        cards.figure_card(
-            "run-latency",
-            "Latency over time",
-            "every successful request from its intended start; stronger colour = more requests",
-            span=8,
-            height=300,
-            reading="Each column is a stretch of time, each row a latency on a log scale. The lines are percentiles "
-            "over enough requests to be told; shaded stretches were not measured. Drag across to look at one alone.",
-        ),
-        cards.figure_card(
-            "run-retries",
-            "Retries over time",
-            "share of requests that reached Gemini, by attempts",
-            span=4,
-            height=300,
-            reading="Requests that took two, three, four, or five and more attempts. 'load' is how many times more "
-            "calls Gemini saw than without retries, in the worst stretch.",
-        ),
-        cards.figure_card(
-            "run-ecdf",
-            "Cache hit vs miss",
-            "share of requests finished within x",
-            span=4,
-            reading="Read upwards from a time: so many per cent of hits, or of misses, were answered within it. "
-            "The two are never pooled: a better hit share would look like a faster server.",
-        ),
-        cards.figure_card(
-            "run-percentiles",
-            "Latency by percentile",
-            "tail drawn only as far as samples support",
-            span=4,
-            reading="The axis stretches the tail: p99.9 is as far from p99 as p99 from p90. "
-            "A curve ends where fewer than ten samples lie beyond it.",
-        ),
-        cards.figure_card(
-            "run-flow",
-            "Where requests went",
-            "cache → attempts → outcome, measured requests",
-            span=4,
-            reading="Widths are counts. A failed request that spent an attempt had missed the cache; one without was "
-            "refused before Gemini was asked.",
-        ),
-        cards.figure_card(
-            "run-stages",
-            "Where a request's time went",
-            "mean time by server stage, each panel to its own scale",
-            span=4,
-            reading="What the server said in Server-Timing: the stages of a request sum to its total. Means over all "
-            "measured requests of a population; the median of a stage says little about the whole.",
-        ),
-        cards.figure_card(
-            "run-in-flight",
-            "In flight",
-            "requests on the server by state, once a second",
-            span=4,
-            reading="The request state machine, sampled once a second: queued, validating, waiting for Gemini, or "
-            "waiting to try again.",
-        ),
-        cards.figure_card(
-            "run-cpu",
-            "CPU",
-            "cores busy, server and generator",
-            span=4,
-            reading="A generator near one core (dashed) measures itself, not the server: the run is then not valid.",
-        ),
-        _facts_card("Measured", "what the figures stand on", facts.measured(opened.manifest, opened.summary)),
-        _facts_card("Environment", "where it ran, and how to run it again", facts.environment(opened.manifest)),
-        _facts_card("Settings", "workload, and the server's /config", facts.settings(opened.manifest)),
+    measured = _facts_card("Measured", "what the figures stand on", facts.measured(opened.manifest, opened.summary))
+    environment = _facts_card("Environment", "where, and how to run it again", facts.environment(opened.manifest))
+    settings = facts.settings(opened.manifest)
+    rows = [
+        [_latency_card(8), _retries_card(4)],
+        [_ecdf_card(4), _percentiles_card(4), _change_card(4) if other is not None else _in_flight_card(4)],
+        [_flow_card(6), _stages_card(6)],
     ]
+    if other is None:
+        rows.append([_cpu_card(4), measured, environment])
+        rows.append([_facts_card("Settings", "workload, and the server's /config", settings, span=12)])
+    else:
+        rows.append([_in_flight_card(6), _cpu_card(6)])
+        rows.append([measured, environment, _facts_card("Settings", "workload, and the server's /config", settings)])
+    return [card for row in rows for card in row]
 
 
-def _facts_card(title: str, subtitle: str, pairs: facts.Pairs) -> html.Section:
-    return cards.card(title, subtitle, html.Div(cards.facts(pairs), className="scroll"), span=4)
+def _latency_card(span: int) -> html.Section:
+    return cards.figure_card(
+        "run-latency",
+        "Latency over time",
+        "every successful request from its intended start; stronger colour = more requests",
+        span=span,
+        height=300,
+        reading="Each column is a stretch of time, each row a latency on a log scale. The lines are percentiles over "
+        "enough requests to be told; shaded stretches were not measured. Drag across to look at one alone.",
+    )
+
+
+def _retries_card(span: int) -> html.Section:
+    return cards.figure_card(
+        "run-retries",
+        "Retries over time",
+        "share of requests that reached Gemini, by attempts",
+        span=span,
+        height=300,
+        reading="Requests that took two, three, four, or five and more attempts. 'load' is how many times more calls "
+        "Gemini saw than without retries, in the worst stretch.",
+    )
+
+
+def _ecdf_card(span: int) -> html.Section:
+    return cards.figure_card(
+        "run-ecdf",
+        "Cache hit vs miss",
+        "share of requests finished within x",
+        span=span,
+        reading="Read upwards from a time: so many per cent of hits, or of misses, were answered within it. "
+        "The two are never pooled: a better hit share would look like a faster server.",
+    )
+
+
+def _percentiles_card(span: int) -> html.Section:
+    return cards.figure_card(
+        "run-percentiles",
+        "Latency by percentile",
+        "tail drawn only as far as samples support",
+        span=span,
+        reading="The axis stretches the tail: p99.9 is as far from p99 as p99 from p90. "
+        "A curve ends where fewer than ten samples lie beyond it.",
+    )
+
+
+def _change_card(span: int) -> html.Section:
+    return cards.figure_card(
+        "run-change",
+        "B relative to A",
+        "change at each percentile · 95% block-bootstrap interval",
+        span=span,
+        reading="Below zero B is faster. Where the band holds zero, this experiment cannot tell.",
+    )
+
+
+def _flow_card(span: int) -> html.Section:
+    return cards.figure_card(
+        "run-flow",
+        "Where requests went",
+        "cache → attempts → outcome, measured requests",
+        span=span,
+        reading="Widths are counts. A failed request that spent an attempt had missed the cache; one without was "
+        "refused before Gemini was asked.",
+    )
+
+
+def _stages_card(span: int) -> html.Section:
+    return cards.figure_card(
+        "run-stages",
+        "Where a request's time went",
+        "mean time by server stage, each panel to its own scale",
+        span=span,
+        reading="What the server said in Server-Timing: the stages of a request sum to its total. Means over all "
+        "measured requests of a population; the median of a stage says little about the whole.",
+    )
+
+
+def _in_flight_card(span: int) -> html.Section:
+    return cards.figure_card(
+        "run-in-flight",
+        "In flight",
+        "requests on the server by state, once a second",
+        span=span,
+        reading="The request state machine, sampled once a second: queued, validating, waiting for Gemini, or "
+        "waiting to try again.",
+    )
+
+
+def _cpu_card(span: int) -> html.Section:
+    return cards.figure_card(
+        "run-cpu",
+        "CPU",
+        "cores busy, server and generator",
+        span=span,
+        reading="A generator near one core (dashed) measures itself, not the server: the run is then not valid.",
+    )
+
+
+def _facts_card(title: str, subtitle: str, pairs: facts.Pairs, *, span: int = 4) -> html.Section:
+    return cards.card(title, subtitle, html.Div(cards.facts(pairs), className="scroll"), span=span)
 
 
 def _slo_ms(expression: str) -> float | None:

@@ -10,15 +10,15 @@ import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
 
-from dash_app import cards, facts, kpis, run_figures
+from dash_app import cards, facts, judging, kpis, run_figures
 from dash_app.courses import courses
 from dash_app.library import Library, OpenRun
 from dash_app.router import Page
-from dash_app.slo_pills import slo_pills
 from dash_app.view import RunView, population
 from reports import readable
+from reports.attainment import Attainment
 from reports.errors import RunDamaged, RunNotFound, StoreError
-from reports.figures import THEMES
+from reports.figures import THEMES, relative_change
 from reports.schema import Manifest
 from reports.slo import SloError, parse_slo
 
@@ -65,7 +65,20 @@ def register(app: Dash, library: Library) -> Page:
             slo = parse_slo(expression)
         except SloError as error:
             return [], str(error)
-        return await asyncio.to_thread(slo_pills, library, run_id, slo), None
+        attained = await asyncio.to_thread(judging.attained, library, run_id, slo)
+        return [_pill(attainment) for attainment in attained], None
+
+    @app.callback(
+        Output("run-change", "figure"),
+        Output("run-verdict", "children"),
+        Input("theme", "data"),
+        State("run-id", "data"),
+        State("run-a", "data"),
+    )
+    async def compare(theme: str, run_id: str, a: str) -> tuple[Any, list[str | Component]]:
+        comparison = await asyncio.to_thread(judging.compared, library, a, run_id)
+        said: list[str | Component] = [html.Strong(comparison.sentence), " " + "; ".join(comparison.cautions)]
+        return relative_change(comparison, theme=THEMES[theme]), said
 
     app.clientside_callback(
         ClientsideFunction("tailgate", "brush"),
@@ -122,17 +135,18 @@ def _layout(opened: OpenRun, other: OpenRun | None, view: RunView) -> html.Div:
             dcc.Store(id="run-id", data=opened.id),
             dcc.Store(id="run-brush", data=list(view.brush) if view.brush else None),
             dcc.Store(id="run-address"),
-            *([_arms(other, opened)] if other is not None else []),
+            *([dcc.Store(id="run-a", data=other.id), _arms(other, opened)] if other is not None else []),
             _actions(opened),
             head,
             *_remarks(opened),
+            *([html.P(id="run-verdict", className="headline verdict")] if other is not None else []),
             html.P(_headline(opened), className="headline"),
             kpis.strip(summary, courses(opened.aggregate), other=other.summary if other else None),
             _controls(view),
             html.Div(run_figures.cards_of(opened, other), className="cards"),
         ],
         className="page" + ("" if verdict == "VALID" else " unproven"),
-        **cards.attributes(data_verdict=verdict),
+        style={"--verdict": f"'{verdict}'"},
     )
 
 
@@ -163,6 +177,11 @@ def _validity(opened: OpenRun) -> html.Span:
         return cards.pill(opened.state, tone="warn" if opened.state == "running" else "bad")
     verdict = opened.summary.validity.verdict
     return cards.pill("✓ valid", tone="good") if verdict == "VALID" else cards.pill(verdict.lower(), tone="warn")
+
+
+def _pill(attainment: Attainment) -> html.Span:
+    sign, tone = {True: ("✓", "good"), False: ("✕", "bad"), None: ("?", "plain")}[attainment.met]
+    return cards.pill(f"{sign} {attainment.name}", tone=tone)
 
 
 def _remarks(opened: OpenRun) -> list[html.Div]:
