@@ -1,6 +1,7 @@
 """`python -m loadtests bench`: one command from nothing to a saved, compared report, however it ends.
 
-Exit codes: 0 done; 1 a process died or the machine would not do it; 2 wrong arguments; 128 + n ended by signal n.
+Exit codes: 0 done; 1 a process died or the machine would not do it; 2 wrong arguments; 5 with --require-valid, a run
+that is not VALID; 128 + n ended by signal n.
 """
 
 import asyncio
@@ -18,13 +19,16 @@ from loadtests.bench_checks import BenchError, allow_open_files, check_port, che
 from loadtests.bench_experiment import Experiment
 from loadtests.bench_options import BenchOptions, read_options
 from loadtests.bench_progress import Progress
+from loadtests.bench_record import RunRecord
 from loadtests.bench_signals import StopSignals
 from loadtests.processes import ChildError, Children
 from reports.errors import StoreError
+from reports.run import Run
 from reports.schema import Status
 from reports.store import RunStore
 from reports.terminal import print_experiment
 
+_EXIT_INVALID = 5
 _SERVER_DRAIN_S = 10.0  # between blocks no request is in flight, so a server that takes longer hangs
 _DEATH_NEWS_S = 0.5  # a request to a dead server fails a moment before its death is noticed
 
@@ -75,7 +79,13 @@ async def _bench(options: BenchOptions, console: Console, errors: Console) -> in
         errors.print(f"The end of its log ({logs}):\n{outcome.log_tail}")
     else:
         shutil.rmtree(logs, ignore_errors=True)
+    if options.require_valid and outcome.status == "complete":
+        return _EXIT_INVALID if any(_verdict(record) != "VALID" for record in experiment.records) else 0
     return outcome.exit_code
+
+
+def _verdict(record: RunRecord) -> str:
+    return Run(record.writer.directory, record.writer.manifest).summary().validity.verdict
 
 
 async def _run_until_end(
@@ -142,7 +152,7 @@ def _finish(experiment: Experiment, store: RunStore, outcome: Outcome) -> list[P
 
 def _headline(options: BenchOptions, experiment: Experiment) -> str:
     timing, blocks = options.timing, len(experiment.blocks)
-    modes = " against ".join(arm.mode for arm in experiment.arms)
+    modes = " against ".join(arm.label for arm in experiment.arms)
     phases = f"{timing.ramp_s:g} s ramp + {timing.warmup_s:g} s warm-up + {timing.measure_s:g} s measured"
     return (
         f"{modes}: scenario {options.scenario}, {options.users} users, seed {options.seed}; "

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -53,8 +53,7 @@ class BlockLoad:
             index=len(live.record.writer.manifest.blocks), arm=live.arm.letter, started_ns=time.time_ns()
         )
         self._options = options
-        self._cores = cores
-        self._generators = Generators(options, children)
+        self._generators = Generators(options, children, cores)
         self._edges: list[Edge] = []
         self._last = edge(live.server.pid, [])
         self._in_flight: dict[str, int] = {}
@@ -95,7 +94,7 @@ class BlockLoad:
     async def _ramp(self) -> None:
         record = self.live.record
         await self._generators.start(
-            f"generator of block {self.position}", self.live.url, record.writer.directory, self.block.index, self._cores
+            f"generator of block {self.position}", self.live.url, record.writer.directory, self.block.index
         )
         record.add_load_pids(self._generators.pids)
         self._put(started_ns=time.time_ns())
@@ -129,16 +128,15 @@ class BlockLoad:
             await self._generators.stop(ABORT_GRACE_S)
             counted = await self._counted_since(before, drained)
         finally:
+            self.tick()
             if self._poll is not None:
                 self._poll.cancel()
-            self.tick()
-            first_to_last = window_figures(*self._edges) if len(self._edges) == 2 else {}
             self._put(
                 ended_ns=time.time_ns(),
                 server_counted=counted,
                 recorded=self.live.record.recorded[self.block.index],
                 generator_lag_ms=self._lag_in_window_ms(),
-                **first_to_last,
+                **self._window_figures(),
             )
             self.phase = "idle"
 
@@ -171,11 +169,18 @@ class BlockLoad:
                 return counted_between(before, counters.requests) if drained else None
             await asyncio.sleep(0.1)
 
+    def _window_figures(self) -> dict[str, Any]:
+        if len(self._edges) < 2:
+            return {}
+        first, last = self._edges
+        return window_figures(first, last, self._generators.cores)
+
     def _lag_in_window_ms(self) -> float | None:
         opens_ns, closes_ns = self.block.measure_from_ns, self.block.measure_until_ns
         if opens_ns is None or closes_ns is None:
             return None
-        return self._generators.lag_ms(opens_ns, closes_ns)
+        lag_ms = self._generators.lag_ms(opens_ns, closes_ns)
+        return None if lag_ms is None else round(lag_ms, 3)
 
     def _read_edge(self) -> Edge:
         return edge(self.live.server.pid, self._generators.pids)

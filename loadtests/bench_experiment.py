@@ -38,8 +38,8 @@ class Experiment:
     """
 
     def __init__(self, options: BenchOptions, store: RunStore, children: Children, progress: Progress) -> None:
-        self.arms = arms_of(options.mode, options.settings)
-        self.blocks = in_alternation(self.arms)
+        self.arms = arms_of(options.mode, options.settings, options.changes)
+        self.blocks = in_alternation(self.arms, options.rounds)
         self.id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{options.scenario}-{options.mode}-{secrets.token_hex(2)}"
         self.records: list[RunRecord] = []
         self._options = options
@@ -50,7 +50,9 @@ class Experiment:
         self._load: BlockLoad | None = None
         self._recent = RecentRequests()
         self._ticked_at = 0.0
-        self._server_cores, self._generator_cores = divide_cores(_own_cores())
+        self._server_cores, others = divide_cores(_own_cores())
+        self._generator_cores = others[: options.generators]
+        self._runner_cores = others[options.generators :] or others  # the runner must not disturb what it measures
 
     @property
     def expected_s(self) -> float:
@@ -59,8 +61,8 @@ class Experiment:
 
     async def run(self) -> None:
         """From nothing to the last block's end. Raises ChildError, BenchError, StoreError or OSError when it cannot."""
-        if self._generator_cores:
-            os.sched_setaffinity(0, self._generator_cores)  # the runner must not disturb the server it measures
+        if self._runner_cores:
+            os.sched_setaffinity(0, self._runner_cores)
         self._progress.waiting("starting the servers" if len(self.arms) > 1 else "starting the server")
         ports = [self._options.port, 0]
         servers = [await self._start_server(arm, port) for arm, port in zip(self.arms, ports, strict=False)]
@@ -81,7 +83,7 @@ class Experiment:
         url = await _ready_url(server)
         manifest = Manifest(
             arm=arm.letter,
-            label=arm.name,
+            label=arm.label,
             mode=arm.mode,
             started_at=datetime.now(UTC),
             target=Target(url=url, owned=True),

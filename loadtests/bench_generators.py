@@ -20,11 +20,12 @@ _GIVE_UP_S = 10.0  # what a generator may take beyond its own bound on waiting f
 
 
 class Generators:
-    """The users of one block, spread over `options.generators` processes."""
+    """The users of one block, spread over `options.generators` processes, each on the next of `cores` if there are."""
 
-    def __init__(self, options: BenchOptions, children: Children) -> None:
+    def __init__(self, options: BenchOptions, children: Children, cores: Sequence[int]) -> None:
         self._options = options
         self._children = children
+        self._cores = cores
         self._processes: list[Child] = []
         self._followers: list[asyncio.Task[None]] = []
         self._users: dict[int, int] = {}
@@ -40,14 +41,20 @@ class Generators:
         """Users that are up, as last heard."""
         return sum(self._users.values())
 
-    async def start(self, label: str, url: str, run_dir: Path, block: int, cores: Sequence[int]) -> None:
+    @property
+    def cores(self) -> int:
+        """How many cores they may keep busy."""
+        return min(self._options.generators, len(self._cores) or self._options.generators)
+
+    async def start(self, label: str, url: str, run_dir: Path, block: int) -> None:
         """Start the processes and wait until all are ready. Raises ChildError when one is not."""
         shares = split(self._options.users, self._options.generators)
-        first_user = 0
+        # Each block has users of its own, or every block would ask what the one before has put into the cache.
+        first_user = block * self._options.users
         for number, users in enumerate(shares, 1):
             name = label if len(shares) == 1 else f"{label} ({number} of {len(shares)})"
             command = self._command(url, run_dir, block, first_user, users)
-            core = cores[(number - 1) % len(cores) :][:1] if cores else ()
+            core = [self._cores[(number - 1) % len(self._cores)]] if self._cores else []
             self._processes.append(await self._children.spawn(name, command, core))
             first_user += users
         for process in self._processes:
@@ -61,6 +68,7 @@ class Generators:
             "--scenario": options.scenario,
             "--users": users,
             "--first-user": first_user,
+            "--total-users": options.users,
             "--spawn-rate": round(users / max(options.timing.ramp_s, 0.1), 3),
             "--seed": options.seed,
             "--run-dir": run_dir,

@@ -11,10 +11,15 @@ from typing import Literal, NoReturn, cast
 from loadtests import scenarios
 from loadtests.bench_plan import Mode, Timing
 
+_OWN_FLAGS = ("mode", "port")
+
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """What a bench was asked to do. `settings` go to the servers, by dotted path, the scenario's own included."""
+    """What a bench was asked to do.
+
+    `settings` go to the servers, by dotted path, the scenario's own included; `changes` to that of arm B on top.
+    """
 
     mode: Literal["ab"] | Mode
     users: int
@@ -23,8 +28,11 @@ class BenchOptions:
     timing: Timing
     port: int
     generators: int
+    rounds: int
     runs: Path
     settings: Mapping[str, str]
+    changes: Mapping[str, str]
+    require_valid: bool
     command: tuple[str, ...]
 
 
@@ -58,8 +66,11 @@ def read_options(arguments: Sequence[str]) -> BenchOptions:
         timing=Timing(given.ramp, given.warmup, given.duration, given.stop_timeout),
         port=given.port,
         generators=given.generators,
+        rounds=given.rounds,
         runs=given.runs,
         settings=settings,
+        changes=dict(given.ab),
+        require_valid=given.require_valid,
         command=(Path(sys.executable).name, "-m", "loadtests", "bench", *arguments),
     )
 
@@ -73,6 +84,11 @@ def _parser() -> OneLineParser:
     )
     option = parser.add_argument
     option("--mode", default="ab", choices=["ab", "async", "sync", "blocking"], help="ab: async against sync, in turn")
+    option(
+        "--ab", type=_setting, action="append", default=[], metavar="KEY=VALUE",
+        help="compare the server without this setting (A) and with it (B), in --mode (ab: async); may be repeated",
+    )  # fmt: skip
+    option("--rounds", type=_whole(1), default=1, metavar="N", help="blocks A B B A so many times (one arm: N blocks)")
     option("--users", type=_whole(1), default=1000, metavar="N", help="users at the same time")
     option("--duration", type=_seconds(0.5), default=15.0, metavar="S", help="seconds measured, per block")
     option("--ramp", type=_seconds(0), default=5.0, metavar="S", help="seconds over which users start")
@@ -94,6 +110,7 @@ def _parser() -> OneLineParser:
         "--set", dest="settings", type=_setting, action="append", default=[], metavar="KEY=VALUE",
         help="a server setting, e.g. retry.attempts=1; may be repeated",
     )  # fmt: skip
+    option("--require-valid", action="store_true", help="exit with code 5 unless every run's verdict is VALID")
     return parser
 
 
@@ -134,4 +151,6 @@ def _setting(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip() or key.startswith("-"):
         raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    if key.strip() in _OWN_FLAGS:
+        raise argparse.ArgumentTypeError(f"{key.strip()} has a flag of its own, --{key.strip()}")
     return key.strip(), value

@@ -18,17 +18,19 @@ DRAIN_S = 3.0
 class Arm:
     """One configuration under test: a server of its own, and a run of its own on disk.
 
-    `letter` is None when there is nothing to compare with; `settings` are server settings by dotted path.
+    `letter` is None when there is nothing to compare with; `settings` are server settings by dotted path, `label` says
+    in what this arm differs from the other.
     """
 
     letter: Literal["A", "B"] | None
     mode: Mode
     settings: Mapping[str, str]
+    label: str
 
     @property
     def name(self) -> str:
-        """What people call it, e.g. `A async`."""
-        return self.mode if self.letter is None else f"{self.letter} {self.mode}"
+        """What it is called among the arms, e.g. `A async`."""
+        return self.label if self.letter is None else f"{self.letter} {self.label}"
 
 
 @dataclass(frozen=True)
@@ -46,19 +48,31 @@ class Timing:
         return self.ramp_s + self.warmup_s + self.measure_s
 
 
-def arms_of(mode: Literal["ab"] | Mode, settings: Mapping[str, str]) -> tuple[Arm, ...]:
-    """The arms that `--mode` asks for: `ab` compares async (A) with sync (B), anything else runs alone."""
+def arms_of(
+    mode: Literal["ab"] | Mode, settings: Mapping[str, str], changes: Mapping[str, str] | None = None
+) -> tuple[Arm, ...]:
+    """The arms of a bench, all with `settings`.
+
+    With `changes` there are two, without them (A) and with them (B), in `mode` (async, if that is `ab`). Without
+    `changes`, mode `ab` compares async (A) with sync (B), and any other runs alone.
+    """
+    if changes:
+        mode = "async" if mode == "ab" else mode
+        was = ", ".join(f"{key}={settings[key]}" for key in changes if key in settings)
+        now = ", ".join(f"{key}={value}" for key, value in changes.items())
+        a = Arm("A", mode, settings, f"{mode} {was}".strip())
+        return a, Arm("B", mode, {**settings, **changes}, f"{mode} {now}")
     if mode == "ab":
-        return Arm("A", "async", settings), Arm("B", "sync", settings)
-    return (Arm(None, mode, settings),)
+        return Arm("A", "async", settings, "async"), Arm("B", "sync", settings, "sync")
+    return (Arm(None, mode, settings, mode),)
 
 
-def in_alternation(arms: Sequence[Arm]) -> tuple[Arm, ...]:
-    """The arm of each block, in order: A B B A for two arms, one block for one."""
+def in_alternation(arms: Sequence[Arm], rounds: int) -> tuple[Arm, ...]:
+    """The arm of each block, in order: A B B A a round for two arms, one block a round for one."""
     if len(arms) == 1:
-        return (arms[0],)
+        return tuple(arms) * rounds
     a, b = arms
-    return a, b, b, a
+    return (a, b, b, a) * rounds
 
 
 def expected_s(blocks: int, timing: Timing) -> float:

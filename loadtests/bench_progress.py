@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -54,35 +53,48 @@ class Recent:
         return self.hit.samples / total if total else None
 
 
+@dataclass(frozen=True)
+class _Look:
+    """What ended within `elapsed_s` seconds: all, those that failed, and successes by latency bin."""
+
+    elapsed_s: float
+    total: int
+    failed: int
+    hits: np.ndarray
+    misses: np.ndarray
+
+
 class RecentRequests:
     """The requests that ended in the last `RECENT_S` looks, from the cells of each (see `reports.aggregate.cells`)."""
 
     def __init__(self) -> None:
-        self._looks: deque[tuple[float, pa.Table]] = deque(maxlen=RECENT_S)
+        self._looks: deque[_Look] = deque(maxlen=RECENT_S)
 
     def add(self, cells: pa.Table, elapsed_s: float) -> None:
         """Take in what ended within the last `elapsed_s` seconds."""
-        self._looks.append((elapsed_s, cells))
+        hits, misses = np.zeros(BINS), np.zeros(BINS)
+        total = failed = 0
+        columns = (cells[name].to_pylist() for name in ("cache", "status", "error", "bin", "count"))
+        for cache, status, error, latency_bin, count in zip(*columns, strict=True):
+            total += count
+            if error or not 200 <= status < 300:
+                failed += count
+            elif cache in HIT_CACHES:
+                hits[latency_bin] += count
+            elif cache in MISS_CACHES:
+                misses[latency_bin] += count
+        self._looks.append(_Look(elapsed_s, total, failed, hits, misses))
 
     def figures(self) -> Recent:
         """Rate and latency over the looks kept."""
-        elapsed_s = sum(elapsed for elapsed, _ in self._looks)
-        cells = pa.concat_tables([table for _, table in self._looks]) if self._looks else None
-        if cells is None or elapsed_s <= 0:
-            return Recent(0.0, 0, _latency(np.zeros(BINS)), _latency(np.zeros(BINS)))
-        total = pc.sum(cells["count"]).as_py() or 0
-        good = cells.filter(pc.and_(pc.equal(cells["error"], ""), pc.equal(pc.divide(cells["status"], 100), 2)))
+        looks = self._looks
+        elapsed_s = sum(look.elapsed_s for look in looks)
         return Recent(
-            requests_per_s=total / elapsed_s,
-            failed=total - (pc.sum(good["count"]).as_py() or 0),
-            hit=_latency(_by_bin(good, HIT_CACHES)),
-            miss=_latency(_by_bin(good, MISS_CACHES)),
+            requests_per_s=sum(look.total for look in looks) / elapsed_s if elapsed_s > 0 else 0.0,
+            failed=sum(look.failed for look in looks),
+            hit=_latency(sum((look.hits for look in looks), np.zeros(BINS))),
+            miss=_latency(sum((look.misses for look in looks), np.zeros(BINS))),
         )
-
-
-def _by_bin(cells: pa.Table, caches: tuple[str, ...]) -> np.ndarray:
-    chosen = cells.filter(pc.is_in(cells["cache"], pa.array(caches)))
-    return np.bincount(chosen["bin"].to_numpy(), weights=chosen["count"].to_numpy(), minlength=BINS)
 
 
 def _latency(counts: np.ndarray) -> Latency:

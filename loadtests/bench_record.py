@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from loadtests.monitor import usage_of
-from reports.aggregate import cells, merge, to_rows
+from reports.aggregate import cells, to_rows
 from reports.samples import SampleTail
-from reports.schema import Block
+from reports.schema import SAMPLE_SCHEMA, Block
 from reports.writer import RunWriter
 
 
@@ -38,11 +38,10 @@ class RunRecord:
     ) -> pa.Table:
         """Append a tick with the samples that are new on disk; their counts, as `reports.aggregate.cells`."""
         manifest = self.writer.manifest
-        batches = self._tail.read_new()
-        new = merge(cells(batch, manifest.blocks, manifest.started_ns) for batch in batches)
-        for batch in batches:
-            indices, counts = np.unique(batch.column("block").to_numpy(), return_counts=True)
-            self.recorded.update(dict(zip(indices.tolist(), counts.tolist(), strict=True)))
+        samples = pa.Table.from_batches(self._tail.read_new(), SAMPLE_SCHEMA)  # together: counting has a price a call
+        new = cells(samples, manifest.blocks, manifest.started_ns)
+        indices, counts = np.unique(samples["block"].to_numpy(), return_counts=True)
+        self.recorded.update(dict(zip(indices.tolist(), counts.tolist(), strict=True)))
         now_ns = time.time_ns()
         self.writer.append_tick(
             {

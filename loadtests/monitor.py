@@ -89,11 +89,14 @@ def edge(server_pid: int | None, generator_pids: Sequence[int]) -> Edge:
     return Edge(server, usage_of(generator_pids), host_time())
 
 
-def window_figures(first: Edge, last: Edge) -> dict[str, Any]:
-    """The fields of a block that two edges give: CPU seconds of both sides, the generator's cores, RSS and steal."""
+def window_figures(first: Edge, last: Edge, generator_cores: int = 1) -> dict[str, Any]:
+    """The fields of a block that two edges give: CPU seconds of both sides, RSS, steal, and how busy generators were.
+
+    That is their CPU time as a share of the `generator_cores` that they may run on, 1.0 being all of them.
+    """
     figures: dict[str, Any] = {
         "generator_cpu_s": round(last.generator.cpu_s - first.generator.cpu_s, 3),
-        "generator_cpu": round(cores_used(first.generator, last.generator), 4),
+        "generator_cpu": round(cores_used(first.generator, last.generator) / generator_cores, 4),
         "steal": round(steal_share(first.host, last.host), 5),
     }
     if first.server is not None and last.server is not None:

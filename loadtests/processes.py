@@ -9,6 +9,7 @@ is a `ChildError`, which names it and carries the end of its log.
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -141,7 +142,7 @@ class Children:
 
         Raises OSError when the log cannot be written. A program that cannot be started shows as a child that died.
         """
-        log_path = self._logs / f"{name.replace(' ', '-')}.log"
+        log_path = self._logs / f"{re.sub(r'[^A-Za-z0-9]+', '-', name).strip('-')}.log"
         pinned = ",".join(map(str, cores)) if cores and hasattr(os, "sched_setaffinity") else "-"
         with log_path.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
@@ -175,17 +176,16 @@ class Children:
 
 
 def divide_cores(available: Sequence[int], sysfs: Path = _SYSFS_CPU) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """A core for the server and one for the generator, `((server,), (generator,))`, of the cores this process may use.
+    """A core for the server, and those for generators in the order to be taken: `((server,), (first, second, ...))`.
 
-    They are on different physical cores where there are any (two hardware threads of one core slow each other). With a
+    A hardware thread of the server's own physical core comes last, for two threads of one core slow each other. With a
     single core nothing is pinned: `((), ())`.
     """
     if len(available) < 2:
         return (), ()
     server, *others = sorted(available)
     siblings = _hardware_threads(server, sysfs)
-    generator = next((core for core in others if core not in siblings), others[0])
-    return (server,), (generator,)
+    return (server,), tuple(sorted(others, key=lambda core: (core in siblings, core)))
 
 
 def _hardware_threads(core: int, sysfs: Path) -> set[int]:

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -24,21 +25,37 @@ from reports.schema import AGGREGATE_SCHEMA
 
 
 def test_two_arms_alternate_so_that_linear_drift_cancels() -> None:
-    order = in_alternation(arms_of("ab", {}))
+    order = in_alternation(arms_of("ab", {}), 1)
     when = {letter: [i for i, arm in enumerate(order) if arm.letter == letter] for letter in "AB"}
     assert sum(when["A"]) == sum(when["B"])
     assert len(when["A"]) == len(when["B"])
     assert {arm.letter: arm.mode for arm in order} == {"A": "async", "B": "sync"}
 
 
+def test_two_settings_are_compared_in_one_mode_with_all_else_equal() -> None:
+    options = read_options(["--ab", "retry.attempts=1", "--ab", "cache.max_entries=9", "--set", "hedge.enabled=true"])
+    a, b = arms_of(options.mode, options.settings, options.changes)
+    assert (a.letter, a.mode, b.letter, b.mode) == ("A", "async", "B", "async")
+    assert dict(b.settings.items() - a.settings.items()) == {"retry.attempts": "1", "cache.max_entries": "9"}
+    assert a.settings["cache.max_entries"] == "256"
+    assert a.settings["hedge.enabled"] == b.settings["hedge.enabled"] == "true"
+    assert len({a.name, b.name}) == 2
+
+
+@pytest.mark.parametrize("mode", ["ab", "async"])
+def test_rounds_repeat_the_order(mode: Literal["ab", "async"]) -> None:
+    arms = arms_of(mode, {})
+    assert in_alternation(arms, 3) == in_alternation(arms, 1) * 3
+
+
 def test_one_mode_is_one_block_that_is_no_arm() -> None:
-    (arm,) = in_alternation(arms_of("blocking", {"retry.attempts": "1"}))
+    (arm,) = in_alternation(arms_of("blocking", {"retry.attempts": "1"}), 1)
     assert (arm.letter, arm.mode, arm.settings) == (None, "blocking", {"retry.attempts": "1"})
 
 
 def test_the_default_bench_fits_in_two_and_a_half_minutes() -> None:
     options = read_options([])
-    assert expected_s(len(in_alternation(arms_of(options.mode, {}))), options.timing) <= 135
+    assert expected_s(len(in_alternation(arms_of(options.mode, {}), options.rounds)), options.timing) <= 135
 
 
 def test_settings_of_the_user_go_before_those_of_the_scenario() -> None:
@@ -64,6 +81,10 @@ def test_settings_of_the_user_go_before_those_of_the_scenario() -> None:
         ["--set", "novalue"],
         ["--set", "=1"],
         ["--set", "--mode=sync"],
+        ["--set", "mode=sync"],
+        ["--ab", "cache.enabled"],
+        ["--rounds", "0"],
+        ["--generators", "51", "--users", "50"],
         ["--dur", "3"],
         ["stray"],
     ],

@@ -156,11 +156,13 @@ def test_cores_are_divided_between_server_and_generator(tmp_path: Path) -> None:
     assert divide_cores([5, 1], tmp_path) == ((1,), (5,))
 
 
-@pytest.mark.parametrize(("siblings", "generator"), [("0-1", 2), ("0,2", 1), ("0-3", 1)])
-def test_the_generator_gets_another_physical_core_if_there_is_one(
-    tmp_path: Path, siblings: str, generator: int
+@pytest.mark.parametrize(
+    ("siblings", "generators"), [("0-1", (2, 3, 1)), ("0,2", (1, 3, 2)), ("0-3", (1, 2, 3)), ("0", (1, 2, 3))]
+)
+def test_generators_get_other_physical_cores_while_there_are_any(
+    tmp_path: Path, siblings: str, generators: tuple[int, ...]
 ) -> None:
     topology = tmp_path / "cpu0" / "topology"
     topology.mkdir(parents=True)
     (topology / "thread_siblings_list").write_text(siblings + "\n")
-    assert divide_cores([0, 1, 2, 3], tmp_path) == ((0,), (generator,))
+    assert divide_cores([0, 1, 2, 3], tmp_path) == ((0,), generators)
