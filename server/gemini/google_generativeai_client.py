@@ -111,6 +111,9 @@ class GoogleGenerativeaiGemini:
             if hasattr(response, "content"):
                 retry_after = response.headers.get("Retry-After")
                 return error_from_body(response.status_code, response.content, retry_after=retry_after, key=self._key)
+            if "http1" in error.message:  # how gRPC's core puts it
+                url = self._endpoint.base_url
+                return UpstreamError(f"{url} does not speak gRPC, which google-generativeai needs for async calls")
             status, code = int(error.code or 0), error.grpc_status_code
             details = [_json_detail(detail) for detail in error.details]
             return error_from_parts(status, code.name if code else "", error.message, details, key=self._key)

@@ -19,9 +19,6 @@ from server.gemini.protocol import Usage
 from server.gemini.reply_text import count_tokens
 from server.gemini.simulation import Plan, Simulation
 
-INVALID_KEY: Final = "invalid"
-"""The one API key that the mock refuses; every other one is as good as the next."""
-
 _MODELS: Final = ("gemini-", "gemma-")
 _VERSIONS: Final = ("v1", "v1beta")
 _METHODS: Final = ("generateContent", "streamGenerateContent", "countTokens")
@@ -88,12 +85,8 @@ class MockApi:
     def _refuse(self, request: Request, query: str, version: str, model: str, method: str) -> tuple[int, bytes] | None:
         key = request.key or next(iter(parse_qs(query).get("key", [])), "")
         if not key:
-            message = (
-                "Method doesn't allow unregistered callers (callers without established identity). Please use API Key "
-                "or other form of API consumer identity to call this API."
-            )
-            return 403, bodies.error_body(403, message)
-        if key == INVALID_KEY:
+            return 403, bodies.no_key()
+        if key == bodies.INVALID_KEY:
             return 400, bodies.invalid_key()
         if not model.startswith(_MODELS):
             message = (

@@ -9,6 +9,9 @@ import orjson
 from server.gemini.faults import FaultKind, FaultWindow
 from server.gemini.protocol import GeminiReply, Usage
 
+INVALID_KEY: Final = "invalid"
+"""The one API key that the mock refuses; every other one is as good as the next."""
+
 _RPC: Final = "type.googleapis.com/google.rpc."
 _LIMITS_PAGE: Final = "https://ai.google.dev/gemini-api/docs/rate-limits"
 _STATUS_CODES: Final = {
@@ -128,6 +131,15 @@ def bad_request(message: str, field: str | None = None) -> bytes:
     violations = [{"field": field, "description": message}] if field is not None else []
     details = [{"@type": _RPC + "BadRequest", "fieldViolations": violations}] if violations else None
     return error_body(400, message, details)
+
+
+def no_key() -> bytes:
+    """The 403 that a call without an API key gets."""
+    return error_body(
+        403,
+        "Method doesn't allow unregistered callers (callers without established identity). Please use API Key or other "
+        "form of API consumer identity to call this API.",
+    )
 
 
 def invalid_key() -> bytes:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import orjson
 
 from server.gemini.faults import FaultKind
-from server.gemini.mock_bodies import blocked_body, fault_answer, reply_body
+from server.gemini.mock_bodies import INVALID_KEY, blocked_body, fault_answer, invalid_key, no_key, reply_body
 from server.gemini.protocol import GeminiCall, Parameters
 from server.gemini.simulation import Plan, Simulation
 
@@ -32,8 +32,9 @@ async def serving_grpc(simulation: Simulation, *, host: str = "127.0.0.1", port:
         types: Any = import_module("google.ai.generativelanguage")
 
     async def generate(request: Any, context: Any) -> Any:
-        if "x-goog-api-key" not in dict(context.invocation_metadata()):
-            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "Method doesn't allow unregistered callers.")
+        key = dict(context.invocation_metadata()).get("x-goog-api-key")
+        if not key or key == INVALID_KEY:
+            await context.abort_with_status(_rpc_status(grpc, invalid_key() if key else no_key()))
         plan = simulation.begin(_call(request))
         try:
             await asyncio.sleep(plan.delay_s)

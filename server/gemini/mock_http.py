@@ -72,6 +72,7 @@ class HttpConnection(asyncio.Protocol):
         self._keep_alive = True
         self._writable = True
         self._body_bytes = self._head_bytes = 0
+        self._too_large = ""
         self._begin_request()
 
     def abort(self) -> None:
@@ -103,10 +104,8 @@ class HttpConnection(asyncio.Protocol):
             raise  # an error of this program, not of the peer
         except httptools.HttpParserError:
             self._refuse("400 Bad Request")
-        if self._head_bytes > _MOST_HEAD_BYTES:
-            self._refuse("431 Request Header Fields Too Large")
-        elif self._body_bytes > MOST_BODY_BYTES:
-            self._refuse("413 Content Too Large")
+        if self._too_large:
+            self._refuse(self._too_large)
         else:
             self._answer_next()
 
@@ -124,12 +123,14 @@ class HttpConnection(asyncio.Protocol):
     def on_url(self, url: bytes) -> None:
         """Part of the request target."""
         self._target += url
-        self._head_bytes += len(url)
+        self._count_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header; only the key and ``Expect`` matter here."""
-        self._head_bytes += len(name) + len(value)
+        """One header; only the key, ``Expect`` and a body announced too large matter here."""
+        self._count_head(len(name) + len(value) + 4)
         match name.lower():
+            case b"content-length" if value.isdigit() and int(value) > MOST_BODY_BYTES:
+                self._too_large = "413 Content Too Large"
             case b"x-goog-api-key":
                 self._key = value.decode("latin-1")
             case b"expect":
@@ -138,7 +139,9 @@ class HttpConnection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         """Part of the body."""
         self._body_bytes += len(body)
-        if self._body_bytes <= MOST_BODY_BYTES:
+        if self._body_bytes > MOST_BODY_BYTES:
+            self._too_large = "413 Content Too Large"
+        else:
             self._body.append(body)
 
     def on_message_complete(self) -> None:
@@ -156,6 +159,11 @@ class HttpConnection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._body_bytes = 0
         self._head_bytes = 0
+
+    def _count_head(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > _MOST_HEAD_BYTES:
+            self._too_large = "431 Request Header Fields Too Large"
 
     def _refuse(self, status: str) -> None:
         if not self._transport.is_closing():
