@@ -48,7 +48,8 @@ class _Connection(asyncio.Protocol):
         return answered
 
     def abort(self) -> None:
-        """Drop the connection; a call that waits on it fails."""
+        """Leave the pool and drop the connection; a call that waits on it fails."""
+        self._pool.lost(self)
         self._transport.abort()
 
     # asyncio.Protocol
@@ -58,10 +59,7 @@ class _Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Parse; bytes that nobody asked for, or that are no HTTP, end the connection."""
-        if self._answered is None:
-            self.abort()
-            return
+        """Parse; bytes that are no HTTP end the connection."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError:
@@ -82,6 +80,11 @@ class _Connection(asyncio.Protocol):
             self._fail(UpstreamUnavailable("Gemini closed the connection without an answer"))
 
     # httptools callbacks
+
+    def on_message_begin(self) -> None:
+        """An answer begins; one that nobody asked for ends the connection."""
+        if self._answered is None:
+            self.abort()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header; only framing and ``Retry-After`` matter here."""
@@ -107,7 +110,7 @@ class _Connection(asyncio.Protocol):
         """A whole answer; a 1xx is not one yet."""
         if self._status < 200:
             self._forget()
-        elif self._answered is not None:
+        else:
             self._complete()
 
     # the answer
@@ -133,7 +136,7 @@ class _Connection(asyncio.Protocol):
 
     def _fail(self, error: Exception) -> None:
         answered = self._end_call()
-        self._transport.abort()
+        self.abort()
         if answered is not None and not answered.done():
             answered.set_exception(error)
 

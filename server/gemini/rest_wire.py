@@ -80,5 +80,8 @@ def read_reply(answer: dict[str, Any], call: GeminiCall) -> GeminiReply:
     used = answer.get("usageMetadata", {})
     prompt_tokens = used.get("promptTokenCount", 0)
     output_tokens = used.get("candidatesTokenCount", 0) + used.get("thoughtsTokenCount", 0)
-    usage = Usage(prompt_tokens, output_tokens, used.get("totalTokenCount", prompt_tokens + output_tokens))
-    return GeminiReply(text, answer.get("modelVersion", call.model), first.get("finishReason", "STOP"), usage)
+    total_tokens = used.get("totalTokenCount", prompt_tokens + output_tokens)
+    model, finish = answer.get("modelVersion", call.model), first.get("finishReason", "STOP")
+    if type(text) is not str or type(model) is not str or type(finish) is not str or type(total_tokens) is not int:
+        raise TypeError("a field of the reply has another type than it should")
+    return GeminiReply(text, model, finish, Usage(prompt_tokens, output_tokens, total_tokens))
