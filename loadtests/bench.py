@@ -9,7 +9,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -28,6 +28,7 @@ from reports.schema import Status
 from reports.store import RunStore
 from reports.terminal import print_experiment
 
+_EXIT_USAGE = 2
 _EXIT_INVALID = 5
 _SERVER_DRAIN_S = 10.0  # between blocks no request is in flight, so a server that takes longer hangs
 _DEATH_NEWS_S = 0.5  # a request to a dead server fails a moment before its death is noticed
@@ -67,7 +68,12 @@ async def _bench(options: BenchOptions, console: Console, errors: Console) -> in
         progress.say(_headline(options, experiment))
         outcome = await _run_until_end(experiment, children, signals, progress)
         progress.waiting("saving the report")
-        kept = await asyncio.to_thread(_finish, experiment, store, outcome)
+        try:
+            kept = await asyncio.to_thread(_finish, experiment, store, outcome)
+        except OSError as error:
+            errors.print(f"bench: no report could be written ({error}); the samples are in {options.runs}")
+            kept = []
+            outcome = replace(outcome, exit_code=outcome.exit_code or 1)
     if kept:
         print_experiment(store, experiment.id)
         for directory in kept:
@@ -110,7 +116,7 @@ async def _run_until_end(
     finally:
         for task in ends:
             task.cancel()
-        await asyncio.wait(ends)
+        await asyncio.gather(*ends, return_exceptions=True)
         await children.stop_all(grace_s)
     return outcome
 
@@ -129,6 +135,10 @@ def _outcome(
         failure = failure or (task.exception() if task.done() else None)
     if failure is None:
         return Outcome("complete", 0)
+    if isinstance(failure, ChildError) and failure.exit_code == _EXIT_USAGE:
+        return Outcome(
+            "failed", _EXIT_USAGE, (failure.log_tail or str(failure)).splitlines()[-1]
+        )  # it refused what the user set
     if isinstance(failure, ChildError):
         return Outcome("failed", 1, str(failure), failure.log_tail)
     if isinstance(failure, BenchError):

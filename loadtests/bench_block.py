@@ -148,9 +148,10 @@ class BlockLoad:
             return
         if len(self._edges) == 1:
             self._edges.append(self._read_edge())
-            self._put(measure_until_ns=now_ns)
+            cut: dict[str, int | None] = {"measure_until_ns": now_ns}
         else:
-            self._put(measure_from_ns=None, measure_until_ns=None)
+            cut = {"measure_from_ns": None, "measure_until_ns": None}
+        self.block = self.block.model_copy(update=cut)
 
     async def _counted_since(self, before: dict[str, int], drained: bool) -> dict[str, int] | None:
         """What the server has counted over the block, once it is idle; None where no one can say.
@@ -192,20 +193,18 @@ class BlockLoad:
     def tick(self) -> pa.Table:
         """Write a tick of the run; the counts of the samples that are new on disk."""
         before, self._last = self._last, self._read_edge()
-        assert before.server is not None
-        assert self._last.server is not None
         new = self.live.record.tick(
             phase=self.phase,
             block=self.block.index,
             users=self.users,
             generator={
                 "cpu": round(cores_used(before.generator, self._last.generator), 3),
-                "rss_bytes": self._last.generator.rss_bytes,
+                "rss_bytes": 0 if self._last.generator is None else self._last.generator.rss_bytes,
                 "lag_ms": self._generators.last_lag_ms,
             },
             server={
                 "cpu": round(cores_used(before.server, self._last.server), 3),
-                "rss_bytes": self._last.server.rss_bytes,
+                "rss_bytes": 0 if self._last.server is None else self._last.server.rss_bytes,
                 "in_flight": self._in_flight,
             },
         )

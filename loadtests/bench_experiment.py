@@ -21,14 +21,13 @@ from loadtests.bench_plan import DRAIN_S, Arm, arms_of, expected_s, in_alternati
 from loadtests.bench_progress import Progress, RecentRequests, Status
 from loadtests.bench_record import RunRecord
 from loadtests.monitor import fetch
-from loadtests.processes import Child, ChildError, Children, divide_cores
+from loadtests.processes import Child, Children, divide_cores
 from loadtests.workload import Workload
 from reports.schema import Manifest, Server, Target
 from reports.schema import Workload as WorkloadRecord
 from reports.store import RunStore
 
 _PHASES = {"idle": "starting", "warmup": "warm-up"}
-_USAGE = 2  # exit code of a server that was given wrong settings
 
 
 class Experiment:
@@ -149,12 +148,7 @@ def server_flags(arm: Arm, port: int, seed: int) -> list[str]:
 
 
 async def _ready_url(server: Child) -> str:
-    try:
-        line = await server.first_line(READY_S)
-    except ChildError as error:
-        if error.exit_code == _USAGE:
-            raise BenchError(error.log_tail.splitlines()[-1], exit_code=2) from None
-        raise
+    line = await server.first_line(READY_S)
     found = re.search(r"https?://[^\s\"',]+", line)
     if found is None:
         raise BenchError(f"{server.name} did not say where it listens, but {line!r}")

@@ -67,7 +67,7 @@ class RunRecord:
             block=max(0, len(self.writer.manifest.blocks) - 1),
             users=0,
             generator={"cpu": 0.0, "rss_bytes": 0, "lag_ms": None},
-            server={"cpu": 0.0, "rss_bytes": usage.rss_bytes, "in_flight": {}},
+            server={"cpu": 0.0, "rss_bytes": 0 if usage is None else usage.rss_bytes, "in_flight": {}},
         )
 
     def _save(self, **fields: object) -> None:

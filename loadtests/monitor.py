@@ -30,8 +30,8 @@ class Usage:
     rss_bytes: int
 
 
-def usage_of(pids: Sequence[int]) -> Usage:
-    """The usage of some processes now; one that is gone counts nothing. CPU time has the kernel's grain, 10 ms."""
+def usage_of(pids: Sequence[int]) -> Usage | None:
+    """The usage of some processes now, None if one of them is gone. CPU time has the kernel's grain, 10 ms."""
     cpu_s = 0.0
     rss_bytes = 0
     for pid in pids:
@@ -42,12 +42,14 @@ def usage_of(pids: Sequence[int]) -> Usage:
                 cpu_s += times.user + times.system
                 rss_bytes += process.memory_info().rss
         except psutil.NoSuchProcess:
-            continue
+            return None
     return Usage(time.time_ns(), cpu_s, rss_bytes)
 
 
-def cores_used(before: Usage, after: Usage) -> float:
-    """CPU use between two readings of the same processes, in cores (1.0 = one core busy); 0 if no time has passed."""
+def cores_used(before: Usage | None, after: Usage | None) -> float:
+    """CPU use between two readings of the same processes, in cores (1.0 = one core busy); 0 where nothing was read."""
+    if before is None or after is None:
+        return 0.0
     elapsed_s = (after.time_ns - before.time_ns) / 1e9
     return max(0.0, after.cpu_s - before.cpu_s) / elapsed_s if elapsed_s > 0 else 0.0
 
@@ -76,10 +78,10 @@ def steal_share(before: HostTime, after: HostTime) -> float:
 
 @dataclass(frozen=True)
 class Edge:
-    """The readings at one edge of a measured window."""
+    """The readings at one edge of a measured window; None for what was gone, or is not ours."""
 
     server: Usage | None
-    generator: Usage
+    generator: Usage | None
     host: HostTime
 
 
@@ -92,13 +94,13 @@ def edge(server_pid: int | None, generator_pids: Sequence[int]) -> Edge:
 def window_figures(first: Edge, last: Edge, generator_cores: int = 1) -> dict[str, Any]:
     """The fields of a block that two edges give: CPU seconds of both sides, RSS, steal, and how busy generators were.
 
-    That is their CPU time as a share of the `generator_cores` that they may run on, 1.0 being all of them.
+    That is their CPU time as a share of the `generator_cores` that they may run on, 1.0 being all of them. What was
+    not read at both edges is left out.
     """
-    figures: dict[str, Any] = {
-        "generator_cpu_s": round(last.generator.cpu_s - first.generator.cpu_s, 3),
-        "generator_cpu": round(cores_used(first.generator, last.generator) / generator_cores, 4),
-        "steal": round(steal_share(first.host, last.host), 5),
-    }
+    figures: dict[str, Any] = {"steal": round(steal_share(first.host, last.host), 5)}
+    if first.generator is not None and last.generator is not None:
+        figures["generator_cpu_s"] = round(last.generator.cpu_s - first.generator.cpu_s, 3)
+        figures["generator_cpu"] = round(cores_used(first.generator, last.generator) / generator_cores, 4)
     if first.server is not None and last.server is not None:
         figures["server_cpu_s"] = round(last.server.cpu_s - first.server.cpu_s, 3)
         figures["server_rss_bytes"] = last.server.rss_bytes

@@ -58,6 +58,7 @@ def test_what_was_counted_between_and_before_is_what_was_counted(before: dict[st
 def test_cores_used_is_cpu_time_over_wall_time() -> None:
     assert cores_used(Usage(0, 1.0, 0), Usage(2_000_000_000, 2.5, 0)) == 0.75
     assert cores_used(Usage(5, 1.0, 0), Usage(5, 2.0, 0)) == 0
+    assert cores_used(Usage(0, 1.0, 0), None) == 0
 
 
 def test_steal_is_a_share_of_all_cpu_time() -> None:
@@ -72,7 +73,7 @@ def test_host_time_counts_every_core_once() -> None:
     assert before.total_s <= boot * psutil.cpu_count() * 1.05
 
 
-def test_a_busy_child_is_seen_and_a_dead_one_counts_nothing() -> None:
+def test_a_busy_child_is_seen_and_a_dead_one_is_not_taken_for_idle() -> None:
     burn = "import time\nwhile time.process_time() < 0.4: pass\nprint('done', flush=True)\ninput()"
     with subprocess.Popen(
         [sys.executable, "-c", burn], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -86,7 +87,8 @@ def test_a_busy_child_is_seen_and_a_dead_one_counts_nothing() -> None:
     assert 0.3 <= figures["server_cpu_s"] <= 0.6
     assert figures["server_rss_bytes"] > 1_000_000
     assert 0 <= figures["generator_cpu_s"] < 0.3
-    assert usage_of([child.pid]).cpu_s == 0
+    assert usage_of([os.getpid(), child.pid]) is None
+    assert "generator_cpu_s" not in window_figures(before, edge(child.pid, [child.pid]))
 
 
 def test_a_server_that_is_not_ours_has_no_figures() -> None:
