@@ -66,7 +66,7 @@ def test_opens_exactly_when_a_list_of_all_calls_says_so(
     for gap, failed, slow in calls:
         tenths += gap
         at = tenths / 10
-        breaker.record(breaker.enter(), at - (5 if slow else 1), failed=failed)
+        breaker.record(breaker.enter(), at - (5 if slow else 1), failed)
         slot = tenths // 10
         seen = [call for call in seen if call[0] > slot - 10] + [(slot, failed, slow)]
         n_failed, n_slow = sum(call[1] for call in seen), sum(call[2] for call in seen)

@@ -190,35 +190,35 @@ async def test_work_that_will_not_be_cancelled_keeps_its_answer_and_leaves_no_ca
 # The wheel
 
 
-class Noted:
-    def __init__(self) -> None:
-        self.expired_at: float | None = None
-
-    def expire(self) -> None:
-        assert self.expired_at is None, "once"
-        self.expired_at = now()
-
-
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 400), st.booleans()), max_size=60))
 def test_timers_fire_once_and_within_a_tick_and_stopped_ones_never(timers: list[tuple[int, int, bool]]) -> None:
+    async def cancelled_at(times: list[float]) -> None:
+        while True:
+            try:
+                await asyncio.sleep(50)
+                return
+            except asyncio.CancelledError:
+                times.append(now())
+
     async def scene() -> None:
         wheel = TimerWheel(tick_s=TICK_S, clock=now)
         loop = asyncio.get_running_loop()
-        started: list[tuple[Noted, float, bool]] = []
+        started: list[tuple[asyncio.Task[None], list[float], float, bool]] = []
         for gap, delay, stopped in timers:
             await asyncio.sleep(gap / 10)
-            noted, ends_at = Noted(), now() + delay / 10
-            bucket = wheel.start(noted, ends_at, loop)
+            times: list[float] = []
+            task = asyncio.create_task(cancelled_at(times))
+            ends_at = now() + delay / 10
+            tick = wheel.tick(ends_at, loop)
+            tick.add(task)
             if stopped:
-                bucket.discard(noted)
-            started.append((noted, ends_at, stopped))
-        await asyncio.sleep(100)
-        for noted, ends_at, stopped in started:
-            if stopped:
-                assert noted.expired_at is None
-            else:
-                assert noted.expired_at is not None
-                assert -1e-9 <= noted.expired_at - ends_at <= TICK_S + 1e-9
+                tick.discard(task)
+            started.append((task, times, ends_at, stopped))
+        await asyncio.sleep(200)
+        for task, times, ends_at, stopped in started:
+            assert task.done()
+            assert len(times) == (0 if stopped else 1)
+            assert all(-1e-9 <= at - ends_at <= TICK_S + 1e-9 for at in times)
 
     run(scene())
 
@@ -237,8 +237,28 @@ async def test_a_thousand_deadlines_in_a_tick_cost_the_loop_one_timer() -> None:
 
     loop.call_later = counting  # type: ignore[method-assign, assignment]
     for index in range(1000):
-        wheel.start(Noted(), 30.0 + index * TICK_S / 1000, loop)
+        wheel.tick(30.0 + index * TICK_S / 1000, loop)
     assert armed == 1
+
+
+@virtual_time
+async def test_a_call_inside_itself_is_held_to_the_shorter_budget() -> None:
+    depth = 0
+
+    @deadline(budget_s=lambda seconds: seconds, tick_s=TICK_S, clock=now)
+    async def call(seconds: float) -> None:
+        nonlocal depth
+        depth += 1
+        if depth < 4:
+            await call(seconds - 0.01)
+        await asyncio.sleep(100)
+
+    with pytest.raises(DeadlineExceeded):
+        await call(5.0)
+    assert 4.96 <= now() <= 5.0 + TICK_S
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
 
 
 def test_a_decorated_function_may_go_from_one_loop_to_another() -> None:

@@ -61,7 +61,17 @@ class Bulkhead:
     ``max_in_flight`` stays the most there are.
     """
 
-    __slots__ = ("_adaptive", "_max_in_flight", "_max_queued", "_mean_s", "_queue", "clock", "in_flight", "shed")
+    __slots__ = (
+        "_adaptive",
+        "_max_in_flight",
+        "_max_queued",
+        "_mean_s",
+        "_queue",
+        "clock",
+        "in_flight",
+        "limit",
+        "shed",
+    )
 
     def __init__(
         self,
@@ -81,13 +91,9 @@ class Bulkhead:
         # OrderedDict: those who give up leave from the middle, in constant time.
         self._queue: OrderedDict[asyncio.Future[None], None] = OrderedDict()
         self.clock = clock
+        self.limit = max_in_flight if adaptive is None else min(max_in_flight, adaptive.limit)
         self.in_flight = 0
         self.shed = 0
-
-    @property
-    def limit(self) -> int:
-        """Places there are now."""
-        return self._max_in_flight if self._adaptive is None else min(self._max_in_flight, self._adaptive.limit)
 
     @property
     def queued(self) -> int:
@@ -131,6 +137,7 @@ class Bulkhead:
         self._mean_s += _SMOOTHING * (now - started_s - self._mean_s)
         if self._adaptive is not None:
             self._adaptive.record(started_s=started_s, ended_s=now, in_flight=self.in_flight)
+            self.limit = min(self._max_in_flight, self._adaptive.limit)
         self.in_flight -= 1
         if self._queue:
             self._admit()

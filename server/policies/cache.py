@@ -35,6 +35,10 @@ class Outcome(NamedTuple, Generic[V]):
     ttl_s: float
 
 
+# The constructor that NamedTuple writes takes 0.2 us longer.
+_outcome = tuple.__new__
+
+
 class CacheSnapshot(NamedTuple):
     """``entries`` and ``in_flight`` now; the rest are counts since the start, by outcome."""
 
@@ -106,7 +110,7 @@ class CacheStore(Generic[V]):
             return None
         self._entries.move_to_end(key)
         self._hits += 1
-        return Outcome(value, "hit", ttl_s)
+        return _outcome(Outcome, (value, "hit", ttl_s))
 
     def peek(self, key: Hashable) -> Outcome[V] | None:
         """Return whatever is still kept, however stale, and count nothing: for a fallback that prefers old to none."""
@@ -129,8 +133,19 @@ class CacheStore(Generic[V]):
         found = self.lookup(key) or self._stale_while_revalidate(key, supplier)
         if found is not None:
             return found
+        flights = self._flights
+        led = True
         try:
-            value, led = await self._flights.run(key, supplier)
+            if flights.lead(key):
+                # What flights.run() would do, without its two frames.
+                try:
+                    value = await supplier()
+                except BaseException as error:
+                    flights.fail(key, error)
+                    raise
+                flights.land(key, value)
+            else:
+                value, led = await flights.follow(key, supplier)
         except Exception as error:
             found = self._stale_if_error(key, error)
             if found is None:
@@ -139,9 +154,9 @@ class CacheStore(Generic[V]):
         if led:
             self._misses += 1
             self._put(key, value)
-            return Outcome(value, "miss", self._ttl_s)
+            return _outcome(Outcome, (value, "miss", self._ttl_s))
         self._collapsed += 1
-        return Outcome(value, "collapsed", self._ttl_s)
+        return _outcome(Outcome, (value, "collapsed", self._ttl_s))
 
     def discard(self, key: Hashable) -> None:
         """Forget the value for ``key``, if there is one. A call in flight will store its value all the same."""
@@ -174,8 +189,9 @@ class CacheStore(Generic[V]):
 
     def _put(self, key: Hashable, value: V) -> None:
         entries = self._entries
+        if key in entries:
+            entries.move_to_end(key)
         entries[key] = (value, self._clock() + self._ttl_s)
-        entries.move_to_end(key)
         if len(entries) > self._max_entries:
             entries.popitem(last=False)
             self._evicted += 1

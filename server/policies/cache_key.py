@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 
-import orjson
-import xxhash
+from orjson import OPT_SORT_KEYS, dumps
+from xxhash import xxh3_128_digest
 
 # One seed a process: nobody outside can look for inputs whose hashes collide.
 _SEED = secrets.randbits(64)
@@ -24,4 +24,4 @@ def cache_key(tenant: str, *parts: object, seed: int = _SEED) -> tuple[str, byte
     even a collision cannot hand one tenant the answer of another. Use ``tenant=""`` to share answers on purpose. Keys
     are for one process and not for storage.
     """
-    return tenant, xxhash.xxh3_128_digest(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS), seed)
+    return tenant, xxh3_128_digest(dumps(parts, option=OPT_SORT_KEYS), seed)

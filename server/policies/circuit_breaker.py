@@ -131,7 +131,7 @@ class CircuitBreaker:
         self._places -= 1
         return self._generation
 
-    def record(self, generation: int, started_s: float, *, failed: bool) -> None:
+    def record(self, generation: int, started_s: float, failed: bool) -> None:
         """Count a call that began at ``started_s`` (on :attr:`clock`) and ends now; change the state if need be."""
         if generation != self._generation:
             return
@@ -167,7 +167,7 @@ class CircuitBreaker:
         A call that had already outlasted ``slow_call_s`` does say something, and counts as slow.
         """
         if self.clock() - started_s >= self._slow_call_s:
-            self.record(generation, started_s, failed=False)
+            self.record(generation, started_s, False)
         elif generation == self._generation and self.state == "half_open":
             self._places += 1
 
@@ -225,11 +225,11 @@ def circuit_breaker(
                 result = await call(*args, **kwargs)
             except BaseException as error:
                 if isinstance(error, Exception) and failure(error):
-                    breaker.record(generation, started_s, failed=True)
+                    breaker.record(generation, started_s, True)
                 else:
                     breaker.abandon(generation, started_s)
                 raise
-            breaker.record(generation, started_s, failed=False)
+            breaker.record(generation, started_s, False)
             return result
 
         return guarded

@@ -21,29 +21,17 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class _Budget:
-    """A deadline in force: when it ends, and whose task is to be cancelled then."""
-
-    __slots__ = ("clock", "ends_at", "expired", "task")
-
-    def __init__(self, ends_at: float, clock: Callable[[], float], task: asyncio.Task[object]) -> None:
-        self.ends_at = ends_at
-        self.clock = clock
-        self.task = task
-        self.expired = False
-
-    def expire(self) -> None:
-        self.expired = True
-        self.task.cancel()
-
-
-_current: ContextVar[_Budget | None] = ContextVar("deadline", default=None)
+# When the budget in force ends, and the clock that says so.
+_current: ContextVar[tuple[float, Callable[[], float]] | None] = ContextVar("deadline", default=None)
 
 
 def remaining_s() -> float:
     """Seconds left of the budget in force here, at least 0; ``inf`` where there is none."""
     budget = _current.get()
-    return math.inf if budget is None else max(0.0, budget.ends_at - budget.clock())
+    if budget is None:
+        return math.inf
+    ends_at, clock = budget
+    return max(0.0, ends_at - clock())
 
 
 def deadline(
@@ -71,7 +59,7 @@ def deadline(
                 return await call(*args, **kwargs)
             ends_at = clock() + seconds
             outer = _current.get()
-            if outer is not None and outer.ends_at <= ends_at:
+            if outer is not None and outer[0] <= ends_at:
                 return await call(*args, **kwargs)
             if seconds <= 0.0:
                 raise DeadlineExceeded("there was no time left to begin")
@@ -79,20 +67,24 @@ def deadline(
             loop = asyncio.get_running_loop()
             task = asyncio.current_task(loop)
             assert task is not None, "a coroutine runs in a task"
+            timed = wheel.tick(ends_at, loop)
+            if task in timed:  # it calls itself, and will be cancelled in the same tick as it is
+                return await call(*args, **kwargs)
+            timed.add(task)
             cancelling = task.cancelling()
-            budget = _Budget(ends_at, clock, task)
-            timers = wheel.start(budget, ends_at, loop)
-            token = _current.set(budget)
+            token = _current.set((ends_at, clock))
             try:
                 result = await call(*args, **kwargs)
             except BaseException as error:
-                if budget.expired and task.uncancel() <= cancelling and isinstance(error, asyncio.CancelledError):
+                if task not in timed and task.uncancel() <= cancelling and isinstance(error, asyncio.CancelledError):
                     raise DeadlineExceeded(f"the budget of {seconds:.3f} s is used up") from error
+                timed.discard(task)
                 raise
             finally:
                 _current.reset(token)
-                timers.discard(budget)
-            if budget.expired:
+            if task in timed:
+                timed.remove(task)
+            else:
                 task.uncancel()
             return result
 

@@ -99,7 +99,7 @@ class RateLimiter:
         self.refused = 0
         self.forgiven = 0
 
-    def reserve(self, key: str = "", *, max_wait_s: float = 0.0) -> float:
+    def reserve(self, key: str = "", max_wait_s: float = 0.0) -> float:
         """Take one call for ``key`` and return the seconds to wait before making it.
 
         Raises :class:`server.errors.RateLimited`, with the seconds to stay away, if that is over ``max_wait_s``.
@@ -177,9 +177,12 @@ def rate_limit(
         @wraps(call)
         async def limited(*args: P.args, **kwargs: P.kwargs) -> T:
             owner = key(*args, **kwargs) if key is not None else ""
-            patience_s = max_wait_s if remaining_s is None else min(max_wait_s, remaining_s())
-            wait_s = limiter.reserve(owner, max_wait_s=patience_s)
+            wait_s = limiter.reserve(owner, max_wait_s)
             if wait_s > 0.0:
+                if remaining_s is not None and wait_s >= remaining_s():
+                    limiter.refund(owner)
+                    limiter.refused += 1
+                    raise RateLimited("rate limit reached, free only after the deadline", retry_after_s=wait_s)
                 limiter.waiting += 1
                 try:
                     await sleep(wait_s)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from types import TracebackType
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from server.errors import DeadlineExceeded
 
@@ -26,9 +26,20 @@ class _Failure(NamedTuple):
     traceback: TracebackType | None
 
 
+# Where a follower waits: for a value, a failure, or None, which means "lead now".
+_Seat: TypeAlias = "asyncio.Future[_Value[V] | _Failure | None]"
+
+
 def is_the_leaders_own(error: Exception) -> bool:
     """Whether a failure says nothing about the work, only about the caller who did it: its deadline ran out."""
     return isinstance(error, DeadlineExceeded)
+
+
+def _fill(seats: dict[_Seat[V], None], landed: _Value[V] | _Failure) -> None:
+    for seat in seats:
+        if not seat.done():
+            seat.set_result(landed)
+    seats.clear()
 
 
 class SingleFlight(Generic[K, V]):
@@ -43,72 +54,69 @@ class SingleFlight(Generic[K, V]):
     __slots__ = ("_flights", "_hands_over")
 
     def __init__(self, *, hands_over: Callable[[Exception], bool] = is_the_leaders_own) -> None:
-        # For each key its followers' seats; None in a seat means "lead now".
-        self._flights: dict[K, dict[asyncio.Future[_Value[V] | _Failure | None], None]] = {}
+        self._flights: dict[K, dict[_Seat[V], None]] = {}
         self._hands_over = hands_over
 
     async def run(self, key: K, supplier: Callable[[], Awaitable[V]]) -> tuple[V, bool]:
         """Return the value for ``key`` and whether this caller led; raise what the leader's ``supplier`` raised."""
-        followers = self._flights.get(key)
-        if followers is None:
-            followers = self._flights[key] = {}
+        return await (self._work(key, supplier) if self.lead(key) else self.follow(key, supplier))
+
+    def lead(self, key: K) -> bool:
+        """Take the lead for ``key``, if nobody has it: then end with :meth:`land` or :meth:`fail`, whatever happens."""
+        if key in self._flights:
+            return False
+        self._flights[key] = {}
+        return True
+
+    def land(self, key: K, value: V) -> None:
+        """Give all followers the leader's value."""
+        seats = self._flights.pop(key)
+        if seats:
+            _fill(seats, _Value(value))
+
+    def fail(self, key: K, error: BaseException) -> None:
+        """Give all followers the leader's failure or, if that is the leader's own, give one of them the lead."""
+        if isinstance(error, Exception) and not self._hands_over(error):
+            _fill(self._flights.pop(key), _Failure(error, error.__traceback__))
         else:
-            landed = await self._follow(key, followers)
-            if isinstance(landed, _Value):
-                return landed.value, False
-            if landed is not None:
-                try:
-                    raise landed.error.with_traceback(landed.traceback)
-                finally:
-                    del landed  # error -> traceback -> this frame -> error: not left to the garbage collector
-        return await self._lead(key, followers, supplier), True
+            self._hand_over(key)
 
-    async def _follow(
-        self, key: K, followers: dict[asyncio.Future[_Value[V] | _Failure | None], None]
-    ) -> _Value[V] | _Failure | None:
-        seat: asyncio.Future[_Value[V] | _Failure | None] = asyncio.get_running_loop().create_future()
-        followers[seat] = None
+    async def follow(self, key: K, supplier: Callable[[], Awaitable[V]]) -> tuple[V, bool]:
+        """As :meth:`run`, where another caller has the lead."""
+        seat: _Seat[V] = asyncio.get_running_loop().create_future()
+        self._flights[key][seat] = None
         try:
-            return await seat
+            landed = await seat
         except asyncio.CancelledError:
-            followers.pop(seat, None)
-            # Cancelled between being told to lead and waking up: the lead must not be lost.
-            if not seat.cancelled() and seat.result() is None:
-                self._hand_over(key, followers)
+            if not seat.cancelled():
+                # Cancelled between being told to lead and waking up: the lead must not be lost.
+                if seat.result() is None:
+                    self._hand_over(key)
+            elif key in self._flights:
+                self._flights[key].pop(seat, None)
             raise
+        if landed is None:
+            return await self._work(key, supplier)
+        if isinstance(landed, _Value):
+            return landed.value, False
+        try:
+            raise landed.error.with_traceback(landed.traceback)
+        finally:
+            del landed, seat  # error -> traceback -> this frame -> error: not left to the garbage collector
 
-    async def _lead(
-        self,
-        key: K,
-        followers: dict[asyncio.Future[_Value[V] | _Failure | None], None],
-        supplier: Callable[[], Awaitable[V]],
-    ) -> V:
+    async def _work(self, key: K, supplier: Callable[[], Awaitable[V]]) -> tuple[V, bool]:
         try:
             value = await supplier()
         except BaseException as error:
-            if isinstance(error, Exception) and not self._hands_over(error):
-                self._land(key, followers, _Failure(error, error.__traceback__))
-            else:
-                self._hand_over(key, followers)
+            self.fail(key, error)
             raise
-        self._land(key, followers, _Value(value))
-        return value
+        self.land(key, value)
+        return value, True
 
-    def _land(
-        self,
-        key: K,
-        followers: dict[asyncio.Future[_Value[V] | _Failure | None], None],
-        landed: _Value[V] | _Failure,
-    ) -> None:
-        del self._flights[key]
-        for seat in followers:
-            if not seat.done():
-                seat.set_result(landed)
-        followers.clear()
-
-    def _hand_over(self, key: K, followers: dict[asyncio.Future[_Value[V] | _Failure | None], None]) -> None:
-        while followers:
-            seat, _ = followers.popitem()
+    def _hand_over(self, key: K) -> None:
+        seats = self._flights[key]
+        while seats:
+            seat, _ = seats.popitem()
             if not seat.done():
                 seat.set_result(None)
                 return

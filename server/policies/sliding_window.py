@@ -10,7 +10,7 @@ class SlidingWindow:
     O(1); moving on clears at most ``slots`` rows. Times come from the caller and must not go back.
     """
 
-    __slots__ = ("_row", "_rows", "_slot_s", "_tick", "totals")
+    __slots__ = ("_row", "_rows", "_slot_ends_at", "_slot_s", "_tick", "totals")
 
     def __init__(self, *, window_s: float, counters: int, slots: int = 10) -> None:
         if window_s <= 0 or counters < 1 or slots < 1:
@@ -18,15 +18,15 @@ class SlidingWindow:
         self._slot_s = window_s / slots
         self._rows = [[0] * counters for _ in range(slots)]
         self._tick = 0
+        self._slot_ends_at = self._slot_s
         self._row = self._rows[0]
         self.totals = [0] * counters
         """Sums over the window as of the last :meth:`at`; change them together with the row."""
 
     def at(self, now: float) -> list[int]:
         """Forget what is older than the window at ``now`` (s) and return the row to add to."""
-        tick = int(now / self._slot_s)
-        if tick != self._tick:
-            self._move_to(tick)
+        if now >= self._slot_ends_at:
+            self._move_to(int(now / self._slot_s))
         return self._row
 
     def clear(self) -> None:
@@ -43,4 +43,5 @@ class SlidingWindow:
                 self.totals[counter] -= count
                 row[counter] = 0
         self._tick = tick
+        self._slot_ends_at = (tick + 1) * self._slot_s
         self._row = self._rows[tick % slots]

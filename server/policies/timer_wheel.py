@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
-
-
-class Timed(Protocol):
-    """Something to be told when its time is up."""
-
-    def expire(self) -> None:
-        """Called once, at most one tick after the time asked for, unless stopped before."""
-        ...
+from typing import Any
 
 
 class TimerWheel:
-    """Timers rounded up to ticks of ``tick_s`` seconds: all that end in one tick share one timer of the event loop.
+    """Cancels tasks at given times, rounded up to ticks: all that end in one tick share one timer of the event loop.
 
     ``clock`` must run at the speed of the event loop's clock. Source: G. Varghese and A. Lauck, "Hashed and
     Hierarchical Timing Wheels", SOSP 1987.
     """
 
-    __slots__ = ("_buckets", "_clock", "_loop", "_tick_s")
+    __slots__ = ("_clock", "_loop", "_tick_s", "_ticks")
 
     def __init__(self, *, tick_s: float, clock: Callable[[], float]) -> None:
         if tick_s <= 0:
@@ -30,22 +22,25 @@ class TimerWheel:
         self._tick_s = tick_s
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._buckets: dict[int, set[Timed]] = {}
+        self._ticks: dict[int, set[asyncio.Task[Any]]] = {}
 
-    def start(self, timed: Timed, ends_at: float, loop: asyncio.AbstractEventLoop) -> set[Timed]:
-        """Have ``timed`` expire at ``ends_at`` (on the clock); to stop it, discard it from the set returned."""
+    def tick(self, ends_at: float, loop: asyncio.AbstractEventLoop) -> set[asyncio.Task[Any]]:
+        """The tasks to be cancelled at the first tick after ``ends_at`` (on the clock), at most ``tick_s`` after it.
+
+        Add a task to start its timer, discard it to stop it. A task whose timer has fired is no longer in the set.
+        """
         if loop is not self._loop:
             self._loop = loop
-            self._buckets = {}
-        tick = int(ends_at / self._tick_s) + 1
-        bucket = self._buckets.get(tick)
-        if bucket is None:
-            bucket = self._buckets[tick] = set()
-            loop.call_later(tick * self._tick_s - self._clock(), self._fire, self._buckets, tick)
-        bucket.add(timed)
-        return bucket
+            self._ticks = {}
+        number = int(ends_at / self._tick_s) + 1
+        tasks = self._ticks.get(number)
+        if tasks is None:
+            tasks = self._ticks[number] = set()
+            loop.call_later(number * self._tick_s - self._clock(), self._fire, self._ticks, number)
+        return tasks
 
     @staticmethod
-    def _fire(buckets: dict[int, set[Timed]], tick: int) -> None:
-        for timed in buckets.pop(tick):
-            timed.expire()
+    def _fire(ticks: dict[int, set[asyncio.Task[Any]]], number: int) -> None:
+        tasks = ticks.pop(number)
+        while tasks:
+            tasks.pop().cancel()

@@ -28,6 +28,10 @@ class CallDetails(NamedTuple):
     error: BaseException | None
 
 
+# The constructor that NamedTuple writes takes 0.2 us longer.
+_details = tuple.__new__
+
+
 class CallHook(Protocol):
     """Called exactly once for each call, when it ends."""
 
@@ -53,9 +57,9 @@ def track(
             try:
                 result = await call(*args, **kwargs)
             except BaseException as error:
-                on_done(CallDetails(label, started_s, clock() - started_s, None, error))
+                on_done(_details(CallDetails, (label, started_s, clock() - started_s, None, error)))
                 raise
-            on_done(CallDetails(label, started_s, clock() - started_s, result, None))
+            on_done(_details(CallDetails, (label, started_s, clock() - started_s, result, None)))
             return result
 
         return tracked
