@@ -13,7 +13,10 @@ from starlette.types import ASGIApp, Message
 from dash_app import router, shell
 from dash_app.compression import PrecompressedSuites
 from dash_app.library import Library
-from dash_app.pages import not_found, run, runs
+from dash_app.live import server_metrics
+from dash_app.live.feed import Feed
+from dash_app.live.routes import add_routes
+from dash_app.pages import live, not_found, run, runs
 from dash_app.password import RequirePassword
 from dash_app.settings import Settings
 
@@ -41,8 +44,12 @@ def build(settings: Settings) -> ASGIApp:
     app.layout = shell.layout()
     shell.register(app)
     library = Library(settings.runs)
-    router.register(app, [runs.register(app, library), run.register(app, library)], not_found.PAGE)
+    pages = [live.register(app), runs.register(app, library), run.register(app, library)]
+    router.register(app, pages, not_found.PAGE)
     server: FastAPI = app.server
+    followed = settings.server
+    feed = Feed(library, None if followed is None else lambda feed: server_metrics.follow(feed, followed))
+    add_routes(server, feed)
     server.add_middleware(PrecompressedSuites)
     server.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=_GZIP_LEVEL)  # leaves what is packed alone
     asyncio.run(_request_once(server, "/"))

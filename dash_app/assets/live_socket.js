@@ -44,16 +44,12 @@
         this.retry = FIRST_RETRY_MS;
         this.store.setRuns(message.runs);
         if (first) this.backfill();
-      } else if (message.type === "tick") {
+      } else if (message.type === "tick" || message.type === "server") {
+        if (!this.waiting && this.store.lacksBefore(message)) this.backfill();
         if (this.waiting) this.waiting.push(message);
-        else if (this.store.gapBefore(message) !== null) {
-          this.backfill();
-          this.waiting.push(message);
-        } else this.store.take(message);
-      } else if (message.type === "server") {
-        this.store.takeServer(message);
+        else this.store.take(message);
       } else if (message.type === "server-state") {
-        this.store.serverState = message;
+        this.store.serverText = message.text;
       }
       this.onChange();
     }

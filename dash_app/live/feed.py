@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -48,19 +48,29 @@ class _Followed:
     frames: deque[Frame] = field(default_factory=deque)
 
     def read(self) -> list[Frame]:
-        """New frames, kept too. Reads a file: call it in a thread."""
-        fresh = [frame for tick in self.tail.read_new() if (frame := tick_frame(self.manifest.id, tick))]
-        self.frames.extend(fresh)
-        while self.frames and self.frames[-1].time - self.frames[0].time > KEPT_S:
-            self.frames.popleft()
+        """New frames, kept too; none from a file that cannot be read. Call it in a thread."""
+        try:
+            ticks = self.tail.read_new()
+        except OSError:
+            return []
+        fresh = [frame for tick in ticks if (frame := tick_frame(self.manifest.id, tick))]
+        _keep(self.frames, fresh)
         return fresh
 
 
 class Feed:
-    """Broadcasts frames to subscribers. One per process, used on one event loop."""
+    """Broadcasts frames to subscribers. One per process, used on one event loop.
 
-    def __init__(self, library: Library) -> None:
+    ``server_metrics``: what follows a server's own frames while somebody watches, if a server is to be followed.
+    """
+
+    def __init__(
+        self, library: Library, server_metrics: Callable[[Feed], Coroutine[None, None, None]] | None = None
+    ) -> None:
         self._library = library
+        self._server_metrics = server_metrics
+        self._server_frames: deque[Frame] = deque()
+        self._server_said = b""
         self._followed: dict[str, _Followed] = {}
         self._subscribers: set[asyncio.Queue[bytes | None]] = set()
         self._task: asyncio.Task[None] | None = None
@@ -74,35 +84,41 @@ class Feed:
         self._subscribers.add(queue)
         if self._task is None:
             self._ready.clear()
-            self._task = asyncio.create_task(self._follow())
+            self._task = asyncio.create_task(self._watch())
         try:
             await self._ready.wait()
-            yield _drain(queue, first=self._about)
+            yield _drain(queue, first=[self._about, *([self._server_said] if self._server_said else [])])
         finally:
             self._subscribers.discard(queue)
             if not self._subscribers and self._task is not None:
                 self._task.cancel()
                 self._task = None
                 self._followed.clear()
+                self._server_frames.clear()
 
     def history(self, have: dict[str, int], seconds: float) -> list[bytes]:
         """Encoded frames of the last ``seconds`` of each running run, above the ``seq`` that the caller has of it."""
         wanted: list[bytes] = []
-        for run_id, followed in self._followed.items():
-            if followed.frames:
-                since = followed.frames[-1].time - seconds
-                after = have.get(run_id, -1)
-                wanted += [frame.encoded for frame in followed.frames if frame.seq > after and frame.time >= since]
+        for frames in (*(followed.frames for followed in self._followed.values()), self._server_frames):
+            since = frames[-1].time - seconds if frames else 0.0
+            wanted += [f.encoded for f in frames if f.time >= since and f.seq > have.get(f.run, -1)]
         return wanted
 
-    def publish(self, message: dict[str, Any]) -> None:
-        """Send one message to everybody who watches."""
-        self._send(orjson.dumps(message))
+    def keep_server_frame(self, frame: Frame) -> None:
+        """Send a frame of the followed server, and keep it for those who come late."""
+        _keep(self._server_frames, [frame])
+        self._send(frame.encoded)
 
-    @property
-    def watched(self) -> bool:
-        """Whether anybody watches."""
-        return bool(self._subscribers)
+    def say_of_server(self, text: str) -> None:
+        """Tell how it stands with the followed server; empty when all is well."""
+        self._server_said = orjson.dumps({"type": "server-state", "text": text})
+        self._send(self._server_said)
+
+    async def _watch(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow())
+            if self._server_metrics is not None:
+                group.create_task(self._server_metrics(self))
 
     async def _follow(self) -> None:
         turn = 0
@@ -123,7 +139,7 @@ class Feed:
             followed = self._followed.pop(run_id)
             for frame in await asyncio.to_thread(followed.read):
                 self._send(frame.encoded)
-            self.publish({"type": "ended", "run": run_id})
+            self._send(orjson.dumps({"type": "ended", "run": run_id}))
         for run_id, manifest in running.items():
             if run_id in self._followed:
                 self._followed[run_id].manifest = manifest
@@ -145,13 +161,20 @@ class Feed:
                 queue.put_nowait(encoded)
 
 
-async def _drain(queue: asyncio.Queue[bytes | None], first: bytes) -> AsyncIterator[bytes]:
-    yield first
-    while True:
-        message = await queue.get()
-        if message is None:
-            raise TooSlowError
+def _keep(frames: deque[Frame], fresh: list[Frame]) -> None:
+    frames.extend(fresh)
+    while frames and frames[-1].time - frames[0].time > KEPT_S:
+        frames.popleft()
+
+
+async def _drain(queue: asyncio.Queue[bytes | None], first: list[bytes]) -> AsyncIterator[bytes]:
+    for message in first:
         yield message
+    while True:
+        fresh = await queue.get()
+        if fresh is None:
+            raise TooSlowError
+        yield fresh
 
 
 def _running(library: Library) -> dict[str, Manifest]:
