@@ -1,47 +1,16 @@
-"""`python -m loadtests bench`: one command from nothing to a saved, compared report, however it ends.
+"""`python -m loadtests bench`: one command from nothing to a saved, compared report.
 
 Exit codes: 0 done; 1 a process died or the machine would not do it; 2 wrong arguments; 5 with --require-valid, a run
 that is not VALID; 128 + n ended by signal n.
 """
 
 import asyncio
-import shutil
-import signal
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
 
 from rich.console import Console
 
-from loadtests.bench_block import ABORT_GRACE_S
-from loadtests.bench_checks import BenchError, allow_open_files, check_port, check_runs_directory
-from loadtests.bench_experiment import Experiment
-from loadtests.bench_options import BenchOptions, read_options
-from loadtests.bench_progress import Progress
-from loadtests.bench_record import RunRecord
-from loadtests.bench_signals import StopSignals
-from loadtests.processes import ChildError, Children
-from reports.errors import StoreError
-from reports.run import Run
-from reports.schema import Status
-from reports.store import RunStore
-from reports.terminal import print_experiment
-
-_EXIT_USAGE = 2
-_EXIT_INVALID = 5
-_SERVER_DRAIN_S = 10.0  # between blocks no request is in flight, so a server that takes longer hangs
-_DEATH_NEWS_S = 0.5  # a request to a dead server fails a moment before its death is noticed
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a bench ended: what the manifest says, and the end of the log of the process that caused it."""
-
-    status: Status
-    exit_code: int
-    reason: str | None = None
-    log_tail: str = ""
+from loadtests.bench_checks import BenchError, allow_open_files, check_port
+from loadtests.bench_options import read_options
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -51,120 +20,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         allow_open_files(options.users)
         check_port(options.port)
-        return asyncio.run(_bench(options, Console(), errors))
-    except (BenchError, StoreError) as error:
+        from loadtests.bench_session import run_bench  # late: a mistype is told before it loads
+
+        return asyncio.run(run_bench(options, Console(), errors))
+    except BenchError as error:
         errors.print(f"bench: {error}")
-        return error.exit_code if isinstance(error, BenchError) else 1
-
-
-async def _bench(options: BenchOptions, console: Console, errors: Console) -> int:
-    logs = Path(tempfile.mkdtemp(prefix="tailgate-bench-"))
-    store = RunStore(options.runs)
-    children = Children(logs)
-    signals = StopSignals(hurry=children.kill_all, leave=lambda: console.show_cursor(True))
-    with Progress(console) as progress:
-        experiment = Experiment(options, store, children, progress)
-        check_runs_directory(options.runs, options.users, experiment.expected_s)
-        progress.say(_headline(options, experiment))
-        outcome = await _run_until_end(experiment, children, signals, progress)
-        progress.waiting("saving the report")
-        try:
-            kept = await asyncio.to_thread(_finish, experiment, store, outcome)
-        except OSError as error:
-            errors.print(f"bench: no report could be written ({error}); the samples are in {options.runs}")
-            kept = []
-            outcome = replace(outcome, exit_code=outcome.exit_code or 1)
-    if kept:
-        print_experiment(store, experiment.id)
-        for directory in kept:
-            console.print(f"Saved: {directory}", highlight=False, soft_wrap=True)
-        console.print("Browse: make dash", highlight=False)
-    if outcome.reason is not None:
-        errors.print(f"bench: {outcome.reason}")
-    if outcome.log_tail:
-        errors.print(f"The end of its log ({logs}):\n{outcome.log_tail}")
-    else:
-        shutil.rmtree(logs, ignore_errors=True)
-    if options.require_valid and outcome.status == "complete":
-        return _EXIT_INVALID if any(_verdict(record) != "VALID" for record in experiment.records) else 0
-    return outcome.exit_code
-
-
-def _verdict(record: RunRecord) -> str:
-    return Run(record.writer.directory, record.writer.manifest).summary().validity.verdict
-
-
-async def _run_until_end(
-    experiment: Experiment, children: Children, signals: StopSignals, progress: Progress
-) -> Outcome:
-    """Run the experiment until it is done, fails, loses a child or is told to stop; afterwards no child is left."""
-    work = asyncio.create_task(experiment.run())
-    ticks = asyncio.create_task(experiment.tick_forever())
-    death = asyncio.create_task(children.death())
-    stop = asyncio.create_task(signals.first())
-    ends = {work, ticks, death, stop}
-    grace_s = ABORT_GRACE_S
-    try:
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        if work.done() and work.exception() is not None:
-            await asyncio.wait({death, stop}, timeout=_DEATH_NEWS_S, return_when=asyncio.FIRST_COMPLETED)
-        outcome = _outcome(work, ticks, death, stop)
-        if outcome.status == "complete":
-            grace_s = _SERVER_DRAIN_S
-        elif outcome.status == "aborted":
-            progress.say(f"Stopping: requests in flight have {ABORT_GRACE_S:g} s (Ctrl-C again: at once).")
-    finally:
-        for task in ends:
-            task.cancel()
-        await asyncio.gather(*ends, return_exceptions=True)
-        await children.stop_all(grace_s)
-    return outcome
-
-
-def _outcome(
-    work: asyncio.Task[None],
-    ticks: asyncio.Task[None],
-    death: asyncio.Task[ChildError],
-    stop: asyncio.Task[signal.Signals],
-) -> Outcome:
-    if stop.done():
-        number = stop.result()
-        return Outcome("aborted", 128 + number, f"stopped by {number.name}")
-    failure: BaseException | None = death.result() if death.done() else None
-    for task in (work, ticks):
-        failure = failure or (task.exception() if task.done() else None)
-    if failure is None:
-        return Outcome("complete", 0)
-    if isinstance(failure, ChildError) and failure.exit_code == _EXIT_USAGE:
-        return Outcome(
-            "failed", _EXIT_USAGE, (failure.log_tail or str(failure)).splitlines()[-1]
-        )  # it refused what the user set
-    if isinstance(failure, ChildError):
-        return Outcome("failed", 1, str(failure), failure.log_tail)
-    if isinstance(failure, BenchError):
-        return Outcome("failed", failure.exit_code, str(failure))
-    if isinstance(failure, StoreError | OSError):
-        return Outcome("failed", 1, str(failure))
-    raise failure
-
-
-def _finish(experiment: Experiment, store: RunStore, outcome: Outcome) -> list[Path]:
-    """End every run on disk; the directories of those that are kept. A run that nothing was recorded in is removed."""
-    kept = []
-    for record in experiment.records:
-        record.writer.finish(outcome.status, outcome.reason)
-        if record.recorded.total() or outcome.status == "complete":
-            kept.append(record.writer.directory)
-        else:
-            store.delete(record.writer.id)
-    return kept
-
-
-def _headline(options: BenchOptions, experiment: Experiment) -> str:
-    timing, blocks = options.timing, len(experiment.blocks)
-    modes = " against ".join(arm.label for arm in experiment.arms)
-    phases = f"{timing.ramp_s:g} s ramp + {timing.warmup_s:g} s warm-up + {timing.measure_s:g} s measured"
-    return (
-        f"{modes}: scenario {options.scenario}, {options.users} users, seed {options.seed}; "
-        f"{blocks} block{'s' if blocks > 1 else ''} of {phases}; about {experiment.expected_s:.0f} s"
-    )
+        return error.exit_code

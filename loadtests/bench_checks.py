@@ -6,9 +6,8 @@ import socket
 import tempfile
 from pathlib import Path
 
-from reports.writer import ROOM_BYTES
-
 _FILES_BESIDE_USERS = 256  # the process's own: libraries, logs, pipes, sample files
+_SPARE_BYTES = 300_000_000  # what a run asks for on disk, and some more
 _BYTES_A_SAMPLE = 200  # about 90 in the stream and as many in parquet, while both are there
 
 
@@ -53,7 +52,7 @@ def check_port(port: int) -> None:
 def check_runs_directory(runs: Path, users: int, seconds: float) -> None:
     """Make the runs directory if need be. Raises BenchError where it cannot be written, or its disk is too full.
 
-    The space asked for is what any run wants, and what `users` leave in `seconds` at one request a second each.
+    The space asked for is 300 MB and what `users` leave in `seconds` at one request a second each.
     """
     try:
         runs.mkdir(parents=True, exist_ok=True)
@@ -63,7 +62,7 @@ def check_runs_directory(runs: Path, users: int, seconds: float) -> None:
         free = shutil.disk_usage(runs).free
     except OSError as error:
         raise BenchError(f"runs cannot be saved in {runs}: {error.strerror}; choose another --runs directory") from None
-    needed = ROOM_BYTES + int(users * seconds * _BYTES_A_SAMPLE)
+    needed = _SPARE_BYTES + int(users * seconds * _BYTES_A_SAMPLE)
     if free < needed:
         raise BenchError(
             f"the disk of {runs} has {free / 1e6:.0f} MB free and this bench may need {needed / 1e6:.0f} MB; "
