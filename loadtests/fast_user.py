@@ -43,8 +43,10 @@ class FastPromptUser(PacedUser, FastHttpUser):
     def ask(self, scheduled_ns: int, item: int) -> None:
         """See :class:`PacedUser`. Locust's own statistics are fed by the request event, once a request."""
         session = self.session
-        request_id = self.next_id()
+        self._asked += 1
+        request_id = f"{session.run_token}-{self.number}-{self._asked}"
         headers = {
+            **session.workload.scenario.headers,
             "Content-Type": "application/json",
             "Accept-Encoding": "identity",
             "X-Request-Id": request_id,

@@ -27,8 +27,9 @@ import gevent.event
 
 from loadtests import scenarios
 from loadtests.alarm import make_alarm
-from loadtests.clients import CLIENTS, user_class
+from loadtests.clients import CLIENTS, equip, report_to_locust
 from loadtests.lag import LagMeter
+from loadtests.paced import PacedUser
 from loadtests.recorder import Recorder
 from loadtests.session import Session
 from loadtests.target import parse_target
@@ -44,9 +45,10 @@ def main(arguments: Sequence[str]) -> int:
     logging.getLogger("locust.runners").setLevel(logging.ERROR)
     try:
         session = _session(options)
+        users = equip(options.client, session)
     except (ValueError, OSError) as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
-    return _run(session, options)
+    return _run(session, users, options)
 
 
 def _session(options: argparse.Namespace) -> Session:
@@ -69,18 +71,17 @@ def _session(options: argparse.Namespace) -> Session:
     )
 
 
-def _run(session: Session, options: argparse.Namespace) -> int:
+def _run(session: Session, users: type[PacedUser], options: argparse.Namespace) -> int:
     """Spawn the users, report once a second, and end in order when told to."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     stop = gevent.event.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, stop.set)
-    user = user_class(options.client)
-    user.session = session
     environment = locust.env.Environment(
-        user_classes=[user], host=session.target.base_url, stop_timeout=options.stop_timeout
+        user_classes=[users], host=session.target.base_url, stop_timeout=options.stop_timeout
     )
+    report_to_locust(users, session, environment)
     environment.events.spawning_complete.add_listener(lambda **_: session.open_gate())  # type: ignore[no-untyped-call]
     runner = environment.create_local_runner()
     lag = LagMeter(session.alarm)

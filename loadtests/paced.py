@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from locust import TaskSet, User, task
+from locust.exception import StopUser
 from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_WAITING
 
 from loadtests.session import Plan, Session
@@ -28,6 +29,7 @@ class PacedTasks(TaskSet):
         """Wait for the gate (open loop) and for the first request's time; the user may be stopped meanwhile."""
         asker = self._asker
         if asker.session.workload.is_open:
+            asker.connect()
             asker._state = LOCUST_STATE_WAITING
             asker.session.gate.wait()
             asker._state = LOCUST_STATE_RUNNING
@@ -42,6 +44,9 @@ class PacedTasks(TaskSet):
 
     def _sleep(self, _seconds: float) -> None:
         self._asker.session.alarm.sleep_until(self._scheduled_ns)
+        # A kill is only scheduled: the alarm may wake the user before it, to die in the middle of a request.
+        if self._asker.stopped:
+            raise StopUser
 
     @task
     def ask(self) -> None:
@@ -59,16 +64,20 @@ class PacedUser(User):
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         self.number = self.session.join()
-        self._asked = 0
+        self._asked = 0  # requests so far, for the id of each
+        self.stopped = False
+
+    def stop(self, force: bool = False) -> bool:
+        """See :class:`locust.User`; a user told to stop while waiting starts no further request."""
+        self.stopped = True
+        return bool(super().stop(force))
 
     def on_stop(self) -> None:
         """Give the number back."""
         self.session.leave(self.number)
 
-    def next_id(self) -> str:
-        """Return the ``X-Request-Id`` of the next request, unique over the blocks and processes of a run."""
-        self._asked += 1
-        return f"{self.session.run_token}-{self.number}-{self._asked}"
+    def connect(self) -> None:
+        """Open a connection ahead of an open loop's first arrivals, if the client can."""
 
     def ask(self, scheduled_ns: int, item: int) -> None:
         """Ask ``item`` now and record what became of it; ``scheduled_ns`` is the intended start (perf_counter ns)."""

@@ -32,15 +32,13 @@ BatchListener = Callable[[Sequence[Row]], None]
 class Recorder:
     """Collects the requests of one load process and appends them to its sample file.
 
-    ``recorded`` and ``failures`` count all rows given so far. ``on_batch`` is handed each batch of rows as it is
-    written. Someone must call :meth:`flush` once a second, so that slow traffic reaches the disk too.
+    ``recorded`` and ``failures`` count all rows given so far. ``on_batch``, if set, is handed each batch of rows
+    as it is written. Someone must call :meth:`flush` once a second, so that slow traffic reaches the disk too.
     """
 
-    def __init__(
-        self, run_dir: Path, pid: int, scenario: str, block: int, on_batch: BatchListener | None = None
-    ) -> None:
+    def __init__(self, run_dir: Path, pid: int, scenario: str, block: int) -> None:
         self._writer = SampleWriter(run_dir, pid)
-        self._on_batch = on_batch
+        self.on_batch: BatchListener | None = None
         self._rows: list[Row] = []
         self._written = 0
         self.failures = 0
@@ -74,8 +72,8 @@ class Recorder:
         self._rows = []
         self._written += len(rows)
         self._writer.write(self._batch(rows))
-        if self._on_batch is not None:
-            self._on_batch(rows)
+        if self.on_batch is not None:
+            self.on_batch(rows)
 
     def close(self) -> None:
         """Flush and end the sample file."""

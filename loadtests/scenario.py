@@ -13,7 +13,11 @@ Setting = str | int | float | bool
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """One named scenario. ``server`` holds the settings that the bench gives to a server of its own, by dotted path."""
+    """One named scenario.
+
+    ``server`` holds the settings that the bench gives to a server of its own, by dotted path;
+    ``headers`` go with every request; ``timeout_s`` bounds each.
+    """
 
     name: str
     summary: str
@@ -21,4 +25,5 @@ class Scenario:
     catalogue: Catalogue = field(default_factory=Catalogue)
     server: Mapping[str, Setting] = field(default_factory=dict)
     path: str = "/process"
+    headers: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float = 60.0

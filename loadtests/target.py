@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 
@@ -28,14 +29,20 @@ class Target:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
-    @property
-    def is_loopback(self) -> bool:
-        """Whether every address that the host stands for is this machine's own. Raises ValueError for unknown hosts."""
+    def addresses(self) -> list[tuple[int, Any]]:
+        """Return the (family, socket address) pairs that the host stands for. Raises ValueError when there is none."""
         try:
             infos = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         except OSError as error:
             raise ValueError(f"the host {self.host!r} has no address: {error.strerror}") from None
-        return all(ipaddress.ip_address(str(info[4][0]).partition("%")[0]).is_loopback for info in infos)
+        return [(info[0], info[4]) for info in infos]
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether every address of the host is this machine's own. Raises ValueError for an unknown host."""
+        return all(
+            ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback for _, address in self.addresses()
+        )
 
 
 def parse_target(url: str, path: str) -> Target:

@@ -1,0 +1,261 @@
+"""A lean HTTP/1.1 client in gevent's loop: one keep-alive connection a user, llhttp (httptools) as its parser.
+
+It is cheap because a reply costs one wake-up: the loop reads, parses and stamps it, and switches to the user's greenlet
+only when the message is complete. The read watcher stays on between requests, so a server that closes an idle
+connection is noticed at once and the next request opens a new one. Nothing is ever sent twice: a request whose
+connection breaks is a failure, told as such.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket as patched_socket
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import gevent
+import gevent.socket
+from gevent import monkey
+from gevent.hub import get_hub
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+Address = tuple[int, Any]
+"""Address family and socket address, as getaddrinfo gives them."""
+
+MAX_REPLY_BYTES: Final = 64 << 20
+_READ: Final = 1
+_IN_PROGRESS: Final = (0, errno.EINPROGRESS, errno.EWOULDBLOCK)
+_Socket = monkey.get_original("socket", "socket")
+
+
+class Transport:
+    """What the connections of one process share: where to connect, the time limit, the receive buffer.
+
+    ``timeout_s`` bounds an exchange from its first byte sent to its last byte received, and a connect by itself.
+    """
+
+    def __init__(self, addresses: Sequence[Address], timeout_s: float) -> None:
+        self.addresses = addresses
+        self.timeout_s = timeout_s
+        self.hub = get_hub()
+        self.buffer = memoryview(bytearray(256 * 1024))
+        self.waiting: dict[LeanClient, int] = {}  # in the order of sending, so the first is the first to time out
+        self._timeout_ns = int(timeout_s * 1e9)
+        every_s = min(0.1, timeout_s / 10)
+        self._sweeper = self.hub.loop.timer(every_s, every_s)
+        self._sweeper.start(self._time_out)
+
+    def _time_out(self) -> None:
+        limit_ns = time.perf_counter_ns() - self._timeout_ns
+        late = []
+        for client, sent_ns in self.waiting.items():
+            if sent_ns > limit_ns:
+                break
+            late.append(client)
+        for client in late:
+            client.time_out()
+
+
+class LeanClient:
+    """One user's connection. After :meth:`exchange` the attributes tell of the last reply.
+
+    ``status`` (0 before the first), ``headers`` (names as sent), ``body``; ``sent_ns`` and ``done_ns`` are
+    perf_counter times of the first byte sent and of the last byte received, or of the failure.
+    """
+
+    __slots__ = (
+        "_chunks", "_headers_complete", "_hub", "_keep_alive", "_outcome", "_parked", "_parser", "_received", "_socket",
+        "_transport", "_watcher", "body", "done_ns", "headers", "on_body", "on_header", "sent_ns", "status",
+    )  # fmt: skip
+
+    def __init__(self, transport: Transport) -> None:
+        self.status = 0
+        self.headers: dict[bytes, bytes] = {}
+        self.body = b""
+        self.sent_ns = 0
+        self.done_ns = 0
+        self._transport = transport
+        self._hub = transport.hub
+        self._chunks: list[bytes] = []
+        self._received = 0
+        self._headers_complete = False
+        self._keep_alive = False
+        self._outcome: str | None = None
+        self._parked: Any = None
+        self._socket: Any = None
+        self._watcher: Any = None
+        self._parser: Any = None
+        # What the parser calls for each header and piece of body: built-in methods, so that no frame is made.
+        self.on_header = self.headers.__setitem__
+        self.on_body = self._chunks.append
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection that the server has not closed."""
+        return self._socket is not None
+
+    def connect(self) -> str:
+        """Open the connection; return ``""``, or ``connect`` or ``timeout`` when no address accepted one."""
+        error = "connect"
+        for family, address in self._transport.addresses:
+            sock = _Socket(family, patched_socket.SOCK_STREAM)
+            try:
+                sock.setblocking(False)
+                sock.setsockopt(patched_socket.IPPROTO_TCP, patched_socket.TCP_NODELAY, 1)
+                code = sock.connect_ex(address)
+                if code not in _IN_PROGRESS:
+                    raise OSError(code, os.strerror(code))
+                if code:
+                    gevent.socket.wait_write(sock.fileno(), self._transport.timeout_s)
+                    code = sock.getsockopt(patched_socket.SOL_SOCKET, patched_socket.SO_ERROR)
+                    if code:
+                        raise OSError(code, os.strerror(code))
+            except OSError as failure:
+                sock.close()
+                error = "timeout" if isinstance(failure, TimeoutError) else "connect"
+            except BaseException:
+                sock.close()
+                raise
+            else:
+                self._socket = sock
+                self._parser = HttpResponseParser(self)
+                self._watcher = self._hub.loop.io(sock.fileno(), _READ)
+                self._watcher.start(self._readable)
+                return ""
+        return error
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._socket is not None:
+            self._watcher.stop()
+            self._watcher.close()
+            self._socket.close()
+            self._socket = self._watcher = None
+
+    def exchange(self, request: bytes) -> str:
+        """Send ``request`` and wait for the whole reply, connecting first where needed.
+
+        Returns ``""`` for a complete reply of whatever status, else ``connect``, ``timeout``, ``reset`` (the
+        connection broke) or ``protocol`` (the answer is not HTTP). A greenlet killed meanwhile leaves no connection.
+        """
+        self.sent_ns = time.perf_counter_ns()
+        if self._socket is None:
+            error = self.connect()
+            if error:
+                self.done_ns = time.perf_counter_ns()
+                return error
+            self.sent_ns = time.perf_counter_ns()
+        self.headers.clear()
+        self._chunks.clear()
+        self._received = 0
+        self._headers_complete = False
+        self._outcome = None
+        waiting = self._transport.waiting
+        waiting[self] = self.sent_ns
+        try:
+            sent = self._send(request)
+            if sent < len(request):
+                self._send_rest(request, sent)
+            if self._outcome is None:
+                self._parked = gevent.getcurrent()
+                self._hub.switch()
+        except BaseException:
+            self.done_ns = time.perf_counter_ns()
+            self.close()
+            raise
+        finally:
+            self._parked = None
+            waiting.pop(self, None)
+        return self._outcome or ""
+
+    def time_out(self) -> None:
+        """Give up the exchange that is under way."""
+        self.done_ns = time.perf_counter_ns()
+        self._end("timeout")
+
+    def _send(self, data: bytes | memoryview) -> int:
+        """Bytes that the socket took; all of them, when it has failed and there is nothing left to try."""
+        try:
+            return int(self._socket.send(data))
+        except BlockingIOError:
+            return 0
+        except OSError:
+            # The reply may have come before the server closed (413, draining): let the read find out.
+            return len(data)
+
+    def _send_rest(self, request: bytes, sent: int) -> None:
+        rest = memoryview(request)[sent:]
+        while rest and self._outcome is None:
+            try:
+                gevent.socket.wait_write(self._socket.fileno(), 0.1)
+            except TimeoutError:
+                continue  # the sweeper says when it is enough
+            if self._outcome is None:
+                rest = rest[self._send(rest) :]
+
+    def _readable(self) -> None:
+        buffer = self._transport.buffer
+        try:
+            size = self._socket.recv_into(buffer)
+        except BlockingIOError:
+            return
+        except OSError:
+            size = -1
+        self.done_ns = time.perf_counter_ns()
+        if size > 0:
+            self._received += size
+            try:
+                self._parser.feed_data(buffer[:size])
+            except (HttpParserError, HttpParserUpgrade):
+                self._end("protocol")
+            else:
+                if self._received > MAX_REPLY_BYTES:
+                    self._end("protocol")
+                elif self._outcome is not None:
+                    self._end(self._outcome)
+        elif size == 0 and self._ends_with_connection():
+            self._keep_alive = False
+            self._complete()
+            self._end("")
+        else:
+            self._end("reset")
+
+    def _ends_with_connection(self) -> bool:
+        """Whether a body without a length (HTTP/1.0's way) is what the end of the connection has just completed."""
+        if not self._headers_complete or self._outcome is not None:
+            return False
+        names = {name.lower() for name in self.headers}
+        return b"content-length" not in names and b"transfer-encoding" not in names
+
+    def on_headers_complete(self) -> None:
+        """Note, for the parser, that only a body can be missing."""
+        self._headers_complete = True
+
+    def on_message_complete(self) -> None:
+        """Take, from the parser, a whole message. Raises when none is awaited: such a connection is of no use."""
+        if self._outcome is not None or self not in self._transport.waiting:
+            raise ValueError("a reply that nobody asked for")
+        if 100 <= self._parser.get_status_code() < 200:  # an interim reply; the final one follows
+            self.headers.clear()
+            self._headers_complete = False
+            return
+        self._keep_alive = self._parser.should_keep_alive()  # the parser knows only now
+        self._complete()
+
+    def _complete(self) -> None:
+        chunks = self._chunks
+        self.status = self._parser.get_status_code()
+        self.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        self._outcome = ""
+
+    def _end(self, outcome: str) -> None:
+        """End the exchange, or the idle connection, and wake the user who waits for it."""
+        if outcome or not self._keep_alive:
+            self.close()
+        self._outcome = outcome
+        parked = self._parked
+        if parked is not None:
+            self._parked = None
+            parked.switch()
