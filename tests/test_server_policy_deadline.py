@@ -116,7 +116,7 @@ async def test_what_it_interrupts_is_cancelled_with_its_children() -> None:
 
     with pytest.raises(DeadlineExceeded):
         await request()
-    assert unwound == ["a", "b"]
+    assert sorted(unwound) == ["a", "b"]  # a TaskGroup cancels in no set order
     assert now() <= 2.0 + TICK_S
 
 
