@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
+from server.gemini.clients import create_client
 from server.gemini.faults import FaultScript
 from server.gemini.mock_http import MOST_BODY_BYTES
 from server.gemini.mock_server import serving
@@ -373,6 +374,24 @@ def test_the_command_says_where_it_is_and_stops_on_a_signal(number):
             _, errors = process.communicate(timeout=10)
 
     assert (process.returncode, errors) == (0, "")
+
+
+def test_the_command_serves_grpc_too_on_the_same_counts():
+    with start("--profile", "zero", "--grpc") as process:
+        url, grpc_url = re.search(r"on (http://\S+), gRPC on (http://\S+) ", process.stdout.readline()).groups()
+
+        async def call_and_count() -> int:
+            client = create_client("google-generativeai", base_url=grpc_url)
+            await client.generate(GeminiCall("over gRPC", MODEL), timeout_s=20)
+            await client.aclose()
+            async with aiohttp.ClientSession() as session, session.get(url + "/stats?prompt=over+gRPC") as response:
+                return (await response.json())["prompt_calls"]
+
+        assert asyncio.run(call_and_count()) == 1
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=10)
+
+    assert process.returncode == 0
 
 
 def test_a_busy_port_is_one_line():

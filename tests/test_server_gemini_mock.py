@@ -1,7 +1,10 @@
 """The simulation and its in-process face: seeds, texts, tokens, faults by time, cancellation."""
 
 import asyncio
+import os
 import random
+import subprocess
+import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -261,3 +264,19 @@ async def test_a_hang_lasts_until_the_timeout():
 
     with pytest.raises(TimeoutError):
         await client.generate(GeminiCall("a", MODEL), timeout_s=0.01)
+
+
+def test_another_process_draws_the_same():
+    script = """
+from server.gemini.protocol import GeminiCall
+from server.gemini.simulation import Simulation
+print([Simulation("flash", seed=6).begin(GeminiCall(prompt, "m")).delay_s for prompt in ("a", "b", "c")])
+"""
+    here = [Simulation("flash", seed=6).begin(GeminiCall(prompt, "m")).delay_s for prompt in ("a", "b", "c")]
+
+    for hash_seed in ("1", "2"):
+        environment = os.environ | {"PYTHONHASHSEED": hash_seed}
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment
+        )
+        assert done.stdout == f"{here}\n"

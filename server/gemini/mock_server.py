@@ -13,7 +13,7 @@ import signal
 import ssl
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from server.gemini.faults import NO_FAULTS, FaultScript, FaultScriptError
@@ -44,19 +44,29 @@ async def serving(
         await server.wait_closed()
 
 
-async def _serve_until_signal(simulation: Simulation, host: str, port: int) -> int:
+async def _serve_until_signal(simulation: Simulation, host: str, port: int, *, grpc: bool) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
-        async with serving(simulation, host=host, port=port) as url:
-            print(f"mock Gemini ready on {url} (profile {simulation.profile.name}, seed {simulation.seed})", flush=True)
+        async with AsyncExitStack() as faces:
+            url = await faces.enter_async_context(serving(simulation, host=host, port=port))
+            grpc_url = ""
+            if grpc:
+                from server.gemini.mock_grpc import serving_grpc
+
+                grpc_url = f", gRPC on {await faces.enter_async_context(serving_grpc(simulation, host=host))}"
+            about = f"profile {simulation.profile.name}, seed {simulation.seed}"
+            print(f"mock Gemini ready on {url}{grpc_url} ({about})", flush=True)
             await stop.wait()
     except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else error
+        print(f"mock Gemini: cannot listen on {host}:{port}: {reason}", file=sys.stderr)
+        return 1
+    except ImportError as error:
         print(
-            f"mock Gemini: cannot listen on {host}:{port}: {os.strerror(error.errno) if error.errno else error}",
-            file=sys.stderr,
+            f"mock Gemini: --grpc needs the SDK: pip install 'tailgate[sdk]' ({error.name} is missing)", file=sys.stderr
         )
         return 1
     return 0
@@ -71,6 +81,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of latencies, texts and faults (default 0)")
     parser.add_argument("--faults", type=Path, metavar="FILE", help="TOML fault script")
+    parser.add_argument(
+        "--grpc", action="store_true", help="serve gRPC too, on a free port, for google-generativeai's async calls"
+    )
     arguments = parser.parse_args(argv)
     if not 0 <= arguments.port <= 65535:
         parser.error(f"--port must be 0 to 65535, not {arguments.port}")
@@ -91,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         from uvloop import new_event_loop
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(_serve_until_signal(simulation, arguments.host, arguments.port))
+        return runner.run(_serve_until_signal(simulation, arguments.host, arguments.port, grpc=arguments.grpc))
 
 
 if __name__ == "__main__":
