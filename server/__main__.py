@@ -21,9 +21,10 @@ def main() -> int:
     import uvloop
 
     from server.app import ListenError, serve
+    from server.logs import logging_to_stderr
 
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with logging_to_stderr(settings.log_level), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             cut_off = runner.run(serve(settings, api_key))
     except ValueError as error:
         return _complain(str(error), 2)

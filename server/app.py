@@ -7,7 +7,7 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -18,9 +18,11 @@ from pydantic import SecretStr
 from server.access import ApiKeys, Origins
 from server.execution import execution_for
 from server.gemini.clients import create_client
+from server.http_server import HttpServer
 from server.lifecycle import Population
 from server.live_frames import FrameMaker, LiveFrames
 from server.metrics import Metrics
+from server.openapi import openapi
 from server.pipeline import build_pipeline
 from server.policy_state import policy_state
 from server.process_route import ProcessRoute
@@ -34,8 +36,6 @@ from server.versions import effective_config
 
 log = logging.getLogger("tailgate")
 
-_KEEP_ALIVE_S = 75.0
-_LINGER_S = 2.0
 _BACKLOG = 8192
 # Generation 0 is looked at once in this many allocations: with the server's own objects frozen there is little garbage
 # in cycles, and the default of 700 costs about a tenth of the CPU.
@@ -48,12 +48,17 @@ class ListenError(Exception):
 
 @dataclass(slots=True)
 class App:
-    """A server that is not listening yet: ``handler`` answers everything, ``process`` is told when to drain."""
+    """A server without its socket: ``handler`` answers everything, ``process`` is told when to drain.
+
+    ``cut_off`` is how many requests the drain did not wait for any longer.
+    """
 
     handler: Handler
     process: ProcessRoute
     frames: LiveFrames
     population: Population
+    request_id: Callable[[str | None], str]
+    cut_off: int = 0
 
 
 @asynccontextmanager
@@ -87,6 +92,7 @@ async def build_app(settings: Settings, api_key: SecretStr | None = None) -> Asy
     )
     frames = LiveFrames(FrameMaker(metrics, state, usage, settings.mode))
     config = orjson.dumps(effective_config(settings))
+    description = orjson.dumps(openapi(needs_key=bool(api_keys)))
 
     async def healthz(request: web.BaseRequest) -> Reply:
         return Reply(200, b'{"status":"ok"}')
@@ -101,6 +107,9 @@ async def build_app(settings: Settings, api_key: SecretStr | None = None) -> Asy
 
     async def show_config(request: web.BaseRequest) -> Reply:
         return Reply(200, config)
+
+    async def show_openapi(request: web.BaseRequest) -> Reply:
+        return Reply(200, description)
 
     async def live_metrics(request: web.BaseRequest) -> web.WebSocketResponse:
         origins.check_websocket(request)
@@ -124,9 +133,12 @@ async def build_app(settings: Settings, api_key: SecretStr | None = None) -> Asy
         "/metrics": {"GET": guarded(show_metrics)},
         "/ws/metrics": {"GET": guarded(live_metrics)},
         "/config": {"GET": guarded(show_config)},
+        "/openapi.json": {"GET": show_openapi},
     }
     try:
-        yield App(dispatcher(routes, origins=origins, request_id=request_id), process, frames, metrics.population)
+        yield App(
+            dispatcher(routes, origins=origins, request_id=request_id), process, frames, metrics.population, request_id
+        )
     finally:
         if state.store is not None:
             await state.store.aclose()
@@ -140,15 +152,7 @@ async def listening(app: App, host: str, port: int, *, drain_timeout_s: float) -
 
     Raises :class:`ListenError` if the address cannot be had.
     """
-    server = web.Server(
-        app.handler,  # type: ignore[arg-type]  # Reply is what aiohttp needs of a response, and no more
-        handler_cancellation=True,
-        access_log=None,
-        logger=logging.getLogger("tailgate.http"),
-        keepalive_timeout=_KEEP_ALIVE_S,
-        lingering_time=_LINGER_S,
-        auto_decompress=False,
-    )
+    server = HttpServer(app.handler, request_id=app.request_id)
     runner = web.ServerRunner(server, shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -162,6 +166,7 @@ async def listening(app: App, host: str, port: int, *, drain_timeout_s: float) -
         await site.stop()
         await app.frames.close()
         await _until_idle(app.population, drain_timeout_s)
+        app.cut_off = app.population.in_flight
     finally:
         await runner.cleanup()
 
@@ -198,4 +203,4 @@ async def serve(settings: Settings, api_key: SecretStr | None = None) -> int:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
             log.info("draining, %d requests in flight", app.population.in_flight)
-        return app.population.in_flight
+        return app.cut_off

@@ -5,8 +5,8 @@ in one place. Policies raise their own subclasses from here and know nothing of 
 
     TailgateError
     ├── RequestError        the client's fault, refused before any work
-    │   ├── MalformedRequest 400, Unauthorized 401, ForbiddenOrigin 403, NotFound 404, MethodNotAllowed 405,
-    │   └── SlowBody 408, BodyTooLarge 413, UnsupportedMediaType 415, InvalidRequest 422
+    │   ├── MalformedHttp 400, MalformedRequest 400, Unauthorized 401, ForbiddenOrigin 403, NotFound 404,
+    │   └── MethodNotAllowed 405, SlowBody 408, BodyTooLarge 413, UnsupportedMediaType 415, InvalidRequest 422
     ├── RateLimited 429, CircuitOpen 503, Overloaded 503, Draining 503, DeadlineExceeded 504
     └── UpstreamError 502
         ├── UpstreamUnavailable 502
@@ -41,6 +41,13 @@ class RequestError(TailgateError):
     status = 400
     problem = "bad-request"
     title = "Bad request"
+
+
+class MalformedHttp(RequestError):
+    """What came is not HTTP/1.1, or more of it than is taken."""
+
+    problem = "malformed-http"
+    title = "Malformed HTTP"
 
 
 class MalformedRequest(RequestError):

@@ -99,6 +99,16 @@ class LiveFrames:
         self._listeners: set[web.WebSocketResponse] = set()
         self._ticking: asyncio.Task[None] | None = None
 
+    @property
+    def listeners(self) -> int:
+        """Sockets that frames are sent to."""
+        return len(self._listeners)
+
+    @property
+    def ticking(self) -> bool:
+        """Whether frames are being made."""
+        return self._ticking is not None
+
     async def listen(self, request: web.BaseRequest) -> web.WebSocketResponse:
         """Send frames until the client or the server closes."""
         socket = web.WebSocketResponse(heartbeat=30.0, compress=False, max_msg_size=1024)

@@ -12,6 +12,7 @@ from typing import Final, Literal
 from server.gemini.protocol import GeminiReply
 from server.lifecycle import Population
 from server.log_histogram import LogHistogram
+from server.policies.fallback import FallbackDetails
 from server.policies.track import CallDetails
 from server.progress import StageSeconds
 
@@ -26,13 +27,15 @@ class Metrics:
 
     ``requests`` counts every answered ``POST /process`` once, errors too, by status and cache outcome; ``latency`` are
     their durations by cache outcome; ``stage_s`` the sums of their stages; ``attempts_spent`` how many requests cost
-    how many attempts, those that cost none left out. ``disconnected`` requests lost their client before the answer.
+    how many attempts, those that cost none left out. ``degraded`` counts lesser answers by their source;
+    ``disconnected`` requests lost their client before the answer.
     """
 
     __slots__ = (
         "answered",
         "attempt_duration",
         "attempts_spent",
+        "degraded",
         "disconnected",
         "gemini_attempts",
         "latency",
@@ -56,6 +59,7 @@ class Metrics:
         self.prompt_tokens = 0
         self.output_tokens = 0
         self.retries = 0
+        self.degraded: defaultdict[str, int] = defaultdict(int)
         self.disconnected = 0
 
     def request_answered(self, status: int, cache: str, stages: StageSeconds, attempts: int) -> None:
@@ -80,3 +84,7 @@ class Metrics:
             self.prompt_tokens += reply.usage.prompt_tokens
             self.output_tokens += reply.usage.output_tokens
         self.attempt_duration.add(details.duration_s)
+
+    def fell_back(self, details: FallbackDetails) -> None:
+        """Count one lesser answer; the hook of ``fallback``."""
+        self.degraded[details.source.rpartition(".")[2]] += 1

@@ -73,7 +73,7 @@ def build_pipeline(settings: Settings, state: PolicyState, execution: Execution,
         return deadline(budget_s=lambda request, no_cache: (request.deadline_ms or default_ms) / 1000 - spent_s())
 
     def degrading(alternatives: tuple[Alternative, ...]) -> Policy[[ProcessRequest, bool], Outcome[Answer]]:
-        return fallback(*alternatives, mark=mark_degraded)
+        return fallback(*alternatives, mark=mark_degraded, on_fallback=metrics.fell_back)
 
     # Around each Gemini call.
     @when(state.hedger, hedge)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from server.answers import Answer
 from server.policies.adaptive_limit import AimdLimit
 from server.policies.bulkhead import Bulkhead
 from server.policies.cache import CacheStore, Outcome
-from server.policies.circuit_breaker import CircuitBreaker
+from server.policies.circuit_breaker import BreakerChange, CircuitBreaker
 from server.policies.hedge import Hedger
 from server.policies.rate_limit import Rate, RateLimiter
 from server.policies.retry_budget import RetryBudget
@@ -23,6 +24,8 @@ from server.settings import (
     RetrySettings,
     Settings,
 )
+
+log = logging.getLogger("tailgate")
 
 
 class AnswerStore(CacheStore[Answer]):
@@ -66,6 +69,7 @@ def _store(cache: CacheSettings) -> AnswerStore:
         max_entries=cache.max_entries,
         stale_while_revalidate_s=cache.stale_while_revalidate_s,
         stale_if_error_s=cache.stale_if_error_s,
+        on_refresh_failed=_log_refresh,
     )
 
 
@@ -97,7 +101,16 @@ def _breaker(circuit_breaker: CircuitBreakerSettings) -> CircuitBreaker:
         window_s=circuit_breaker.window_s,
         open_s=circuit_breaker.open_s,
         probes=circuit_breaker.probes,
+        on_change=_log_change,
     )
+
+
+def _log_change(change: BreakerChange) -> None:
+    log.warning("circuit %s -> %s: %s", *change)
+
+
+def _log_refresh(key: Hashable, error: Exception) -> None:
+    log.warning("a stale answer could not be refreshed: %s", error)
 
 
 def _limiter(rate_limit: RateLimitSettings) -> RateLimiter:

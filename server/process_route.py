@@ -85,7 +85,7 @@ class ProcessRoute:
             progress.validated_s = progress.clock()
             outcome = await self._process(asked, "no-cache" in headers.get("Cache-Control", ""))
             progress.move(State.COMPLETED)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ConnectionError):
             progress.move(State.FAILED)
             self._metrics.disconnected += 1
             raise
@@ -128,7 +128,7 @@ class ProcessRoute:
         self, error: Exception, request: web.BaseRequest, progress: Progress, request_id: str, trace: str
     ) -> Reply:
         if not isinstance(error, TailgateError):
-            log.error("request %s failed by a bug", request_id, exc_info=error)
+            log.error("a request failed by a bug", exc_info=error, extra={"request_id": request_id})
             error = TailgateError("an error in the server; its log has the details under this request_id")
         stages = progress.stages()
         self._metrics.request_answered(error.status, NO_CACHE_OUTCOME, stages, progress.attempts)

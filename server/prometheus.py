@@ -60,6 +60,12 @@ def _lines(metrics: Metrics, state: PolicyState, usage: ProcessUsage) -> Iterato
     yield from _one(
         "tailgate_disconnected_total", "counter", "Requests whose client left before the answer.", metrics.disconnected
     )
+    yield from _family(
+        "tailgate_degraded_total",
+        "counter",
+        "Lesser answers given by the fallback, by their source.",
+        ((f'{{source="{source}"}}', n) for source, n in sorted(metrics.degraded.items())),
+    )
     population = metrics.population
     yield from _family(
         "tailgate_in_flight",

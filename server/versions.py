@@ -18,6 +18,14 @@ def effective_config(settings: Settings) -> dict[str, Any]:
     return {"settings": shown, "versions": {"python": platform.python_version(), **_installed()}}
 
 
+def server_version() -> str:
+    """Tailgate's version; ``0`` where it runs without having been installed."""
+    try:
+        return version("tailgate")
+    except PackageNotFoundError:
+        return "0"
+
+
 def _installed() -> dict[str, str]:
     found = {}
     for package in _PACKAGES:

@@ -1,0 +1,212 @@
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from server.errors import UpstreamError
+from server.execution import AsyncExecution, BlockingExecution, SyncExecution
+from server.gemini.protocol import GeminiCall, GeminiReply, Usage
+from tests.server_process import ask, local_server, server_process
+
+MODES = ("async", "sync", "blocking")
+
+
+class StubGemini:
+    """Answers with its prompt; notes in which thread, and how many calls were under way at once."""
+
+    name = "stub"
+
+    def __init__(self, work: Callable[[str], object] = lambda prompt: None) -> None:
+        self._work = work
+        self.threads: list[int] = []
+        self.under_way = 0
+        self.most_under_way = 0
+        self.timeouts: list[float | None] = []
+
+    async def generate(self, call: GeminiCall, *, timeout_s: float | None = None) -> GeminiReply:
+        self._enter(timeout_s)
+        try:
+            await asyncio.sleep(0)
+            self._work(call.prompt)
+        finally:
+            self.under_way -= 1
+        return GeminiReply(call.prompt, call.model, "STOP", Usage(1, 1, 2))
+
+    def generate_blocking(self, call: GeminiCall, *, timeout_s: float | None = None) -> GeminiReply:
+        self._enter(timeout_s)
+        try:
+            self._work(call.prompt)
+        finally:
+            self.under_way -= 1
+        return GeminiReply(call.prompt, call.model, "STOP", Usage(1, 1, 2))
+
+    async def aclose(self) -> None: ...
+
+    def _enter(self, timeout_s: float | None) -> None:
+        self.timeouts.append(timeout_s)
+        self.threads.append(threading.get_ident())
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+
+
+def _runner(execution):
+    async def run(prompt: str) -> str:
+        return (await execution.call(GeminiCall(prompt, "m"), 5.0)).text
+
+    return run
+
+
+PROMPTS = ["a", "b", "c"]
+
+
+async def test_async_runs_all_legs_at_once_on_the_loop():
+    client = StubGemini()
+    execution = AsyncExecution(client)
+
+    assert await execution.fan_out(_runner(execution), PROMPTS) == PROMPTS
+    assert client.most_under_way == 3
+    assert set(client.threads) == {threading.get_ident()}
+    assert client.timeouts == [5.0] * 3
+
+
+async def test_blocking_runs_legs_one_by_one_and_nothing_else_meanwhile():
+    ticks = []
+    client = StubGemini(lambda prompt: time.sleep(0.02))
+    execution = BlockingExecution(client)
+
+    async def tick() -> None:
+        while True:
+            ticks.append(1)
+            await asyncio.sleep(0)
+
+    ticker = asyncio.create_task(tick())
+    await asyncio.sleep(0)
+    before = len(ticks)
+    assert await execution.fan_out(_runner(execution), PROMPTS) == PROMPTS
+    assert len(ticks) == before
+    ticker.cancel()
+    assert client.most_under_way == 1
+    assert set(client.threads) == {threading.get_ident()}
+
+
+async def test_sync_runs_legs_one_by_one_in_another_thread():
+    client = StubGemini()
+    execution = SyncExecution(client, 2)
+    worker = await execution.hold()
+    try:
+        assert await execution.fan_out(_runner(execution), PROMPTS) == PROMPTS
+    finally:
+        execution.release(worker)
+        execution.close()
+
+    assert client.most_under_way == 1
+    assert threading.get_ident() not in client.threads
+
+
+async def test_a_worker_is_taken_until_its_thread_is_free_even_when_its_request_is_gone():
+    working, go_on = threading.Event(), threading.Event()
+    client = StubGemini(lambda prompt: (working.set(), go_on.wait(5)))
+    execution = SyncExecution(client, 1)
+
+    async def request() -> None:
+        worker = await execution.hold()
+        try:
+            await _runner(execution)("p")
+        finally:
+            execution.release(worker)
+
+    first = asyncio.create_task(request())
+    await asyncio.to_thread(working.wait, 5)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    second = asyncio.create_task(request())
+    for _ in range(20):
+        await asyncio.sleep(0.001)
+    assert len(client.threads) == 1, "the second request got a worker whose thread still works for the first"
+    go_on.set()
+    await second
+    assert len(client.threads) == 2
+    execution.close()
+
+
+async def test_a_call_for_no_request_takes_a_worker_for_itself_alone():
+    execution = SyncExecution(StubGemini(), 1)
+
+    for _ in range(3):
+        assert await _runner(execution)("p") == "p"
+    worker = await asyncio.wait_for(execution.hold(), 1)
+
+    execution.release(worker)
+    execution.close()
+
+
+@pytest.mark.parametrize("kind", [AsyncExecution, BlockingExecution])
+async def test_the_first_failure_is_raised_as_it_is(kind):
+    def fail(prompt: str) -> None:
+        if prompt == "b":
+            raise UpstreamError("no")
+
+    execution = kind(StubGemini(fail))
+
+    with pytest.raises(UpstreamError, match="no"):
+        await execution.fan_out(_runner(execution), PROMPTS)
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_server_says_the_same_in_every_mode(mode: str):
+    async with local_server(mode=mode, mock={"profile": "20ms", "seed": 3}) as server:
+        async with server.post(ask("a", "first", "second", "third")) as reply:
+            answer = await reply.json()
+            assert reply.status == 200, answer
+        async with server.post(ask("a", "first", "second", "third")) as reply:
+            again = await reply.json()
+
+    assert [result["text"].split()[0] for result in answer["results"]] == ["first", "second", "third"]
+    assert again["results"] == answer["results"]
+    assert (answer["cache"], again["cache"]) == ("miss", "hit")
+    gemini_ms = answer["timings_ms"]["gemini"]
+    if mode == "async":
+        assert 20 <= gemini_ms < 60, "legs did not run at once"
+    else:
+        assert gemini_ms >= 60, "legs did not run one after another"
+
+
+async def test_in_sync_mode_a_request_queues_for_a_worker_also_for_a_hit():
+    async with local_server(mode="sync", sync_threads=1, mock={"profile": "100ms"}) as server:
+        async with server.post(ask("a", "kept")) as reply:
+            await reply.read()
+        slow = asyncio.create_task(_ask(server, ask("a", "slow")))
+        await asyncio.sleep(0.02)
+        hit = await _ask(server, ask("a", "kept"))
+        await slow
+
+    assert hit["cache"] == "hit"
+    assert hit["timings_ms"]["queue"] >= 50
+
+
+async def test_in_sync_mode_waiting_for_a_worker_uses_up_the_deadline():
+    async with local_server(mode="sync", sync_threads=1, mock={"profile": "300ms"}) as server:
+        slow = asyncio.create_task(_ask(server, ask("a", "slow")))
+        await asyncio.sleep(0.05)
+        async with server.post(ask("a", "hurried", deadline_ms=100)) as reply:
+            problem = await reply.json()
+        await slow
+
+    assert problem["type"] == "urn:tailgate:error:deadline-exceeded"
+    assert problem["status"] == 504
+
+
+async def _ask(server, body) -> dict:
+    async with server.post(body) as reply:
+        return await reply.json()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_server_process_says_its_mode_and_drains_in_every_mode(mode: str):
+    with server_process("--mode", mode) as server:
+        code, stderr = server.stop()
+
+    assert (code, stderr) == (0, "")
