@@ -98,7 +98,7 @@ async def test_framing(answer, expected):
         assert await pool.request(REQUEST, 5) == expected
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from([OK, CHUNKED, HINTED + CHUNKED]), st.lists(st.integers(1, 20), max_size=60))
 def test_answers_may_come_in_any_pieces(answer, pieces):
     async def ask_twice() -> None:
