@@ -13,8 +13,9 @@ from loadtests.bench_generators import Generators
 from loadtests.bench_options import BenchOptions
 from loadtests.bench_plan import Arm
 from loadtests.bench_record import RunRecord
+from loadtests.bench_servers import ServerUnderTest
 from loadtests.monitor import Edge, cores_used, counted_between, edge, read_counters, window_figures
-from loadtests.processes import Child, Children
+from loadtests.processes import Children
 from reports.schema import Block
 
 Phase = Literal["idle", "ramp", "warmup", "measure", "drain"]
@@ -32,8 +33,7 @@ class LiveArm:
     """An arm whose server is up, with its run on disk."""
 
     arm: Arm
-    server: Child
-    url: str
+    server: ServerUnderTest
     record: RunRecord
 
 
@@ -80,7 +80,8 @@ class BlockLoad:
 
         However it ends, by cancellation too, the load is stopped and the block is saved with all that is known of it.
         """
-        before = (await read_counters(self.live.url)).requests
+        server = self.live.server
+        before = (await read_counters(server.base_url)).requests if server.counts else {}
         drained = False
         try:
             await self._ramp()
@@ -94,7 +95,7 @@ class BlockLoad:
     async def _ramp(self) -> None:
         record = self.live.record
         await self._generators.start(
-            f"generator of block {self.position}", self.live.url, record.writer.directory, self.block.index
+            f"generator of block {self.position}", self.live.server, record.writer.directory, self.block.index
         )
         record.add_load_pids(self._generators.pids)
         self._put(started_ns=time.time_ns())
@@ -156,12 +157,15 @@ class BlockLoad:
     async def _counted_since(self, before: dict[str, int], drained: bool) -> dict[str, int] | None:
         """What the server has counted over the block, once it is idle; None where no one can say.
 
-        That is a server that does not answer, and load that was broken off, whose last requests no one waited for.
+        That is a server that does not count or answer, and load that was broken off, whose last requests no one waited
+        for.
         """
+        if not self.live.server.counts:
+            return None
         deadline = time.monotonic() + (_IDLE_S if drained else 0.0)
         while True:
             try:
-                counters = await read_counters(self.live.url)
+                counters = await read_counters(self.live.server.base_url)
             except OSError:
                 return None
             if not any(counters.in_flight.values()):
@@ -208,13 +212,13 @@ class BlockLoad:
                 "in_flight": self._in_flight,
             },
         )
-        if self._poll is None or self._poll.done():
+        if self.live.server.counts and (self._poll is None or self._poll.done()):
             self._poll = asyncio.create_task(self._ask_in_flight())
         return new
 
     async def _ask_in_flight(self) -> None:
         try:
-            self._in_flight = (await read_counters(self.live.url, timeout_s=2.0)).in_flight
+            self._in_flight = (await read_counters(self.live.server.base_url, timeout_s=2.0)).in_flight
         except OSError:
             self._in_flight = {}  # too busy to say, or gone, which others notice
 

@@ -2,26 +2,20 @@
 
 import asyncio
 import os
-import re
 import secrets
-import sys
 import time
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
 from loadtests import scenarios
 from loadtests.bench_block import BlockLoad, LiveArm
-from loadtests.bench_checks import BenchError
 from loadtests.bench_environment import environment, revision
-from loadtests.bench_generators import READY_S
 from loadtests.bench_options import BenchOptions
 from loadtests.bench_plan import DRAIN_S, Arm, arms_of, expected_s, in_alternation
 from loadtests.bench_progress import Progress, RecentRequests, Status
 from loadtests.bench_record import RunRecord
-from loadtests.monitor import fetch
-from loadtests.processes import Child, Children, divide_cores
+from loadtests.bench_servers import ServerUnderTest, foreign_server, own_server, start_server
+from loadtests.processes import Children, divide_cores
 from loadtests.workload import Workload
 from reports.schema import Manifest, Server, Target
 from reports.schema import Workload as WorkloadRecord
@@ -37,7 +31,7 @@ class Experiment:
     """
 
     def __init__(self, options: BenchOptions, store: RunStore, children: Children, progress: Progress) -> None:
-        self.arms = arms_of(options.mode, options.settings, options.changes)
+        self.arms = arms_of(options.mode, options.settings, options.changes, options.host)
         self.blocks = in_alternation(self.arms, options.rounds)
         self.id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{options.scenario}-{options.mode}-{secrets.token_hex(2)}"
         self.records: list[RunRecord] = []
@@ -48,6 +42,7 @@ class Experiment:
         self._live: dict[str, LiveArm] = {}
         self._load: BlockLoad | None = None
         self._recent = RecentRequests()
+        self._common: dict[str, Any] = {}
         self._ticked_at = 0.0
         self._server_cores, others = divide_cores(_own_cores())
         self._generator_cores = others[: options.generators]
@@ -62,37 +57,44 @@ class Experiment:
         """From nothing to the last block's end. Raises ChildError, BenchError, StoreError or OSError when it cannot."""
         if self._runner_cores:
             os.sched_setaffinity(0, self._runner_cores)
-        self._progress.waiting("starting the servers" if len(self.arms) > 1 else "starting the server")
-        ports = [self._options.port, 0]
-        servers = [await self._start_server(arm, port) for arm, port in zip(self.arms, ports, strict=False)]
-        common = await asyncio.to_thread(self._common_manifest)
-        for arm, server in zip(self.arms, servers, strict=True):
-            self._live[arm.name] = live = await self._go_live(arm, server, common)
-            self.records.append(live.record)
+        for arm, server in await self._servers_up():
+            record = RunRecord(self._store.create(self._manifest(arm, server)))
+            self.records.append(record)
+            self._live[arm.name] = LiveArm(arm, server, record)
         for position, arm in enumerate(self.blocks, 1):
             self._recent = RecentRequests()
             self._load = BlockLoad(self._options, self._live[arm.name], position, self._children, self._generator_cores)
             await self._load.run()
 
-    async def _start_server(self, arm: Arm, port: int) -> Child:
-        command = [sys.executable, "-m", "server", *server_flags(arm, port, self._options.seed)]
-        return await self._children.spawn(f"server ({arm.name})", command, self._server_cores)
+    async def _servers_up(self) -> list[tuple[Arm, ServerUnderTest]]:
+        """The server of each arm, ready, and the common manifest meanwhile."""
+        options = self._options
+        if options.host is not None:
+            server = await foreign_server(options.host)
+            self._common = await asyncio.to_thread(self._common_manifest)
+            return [(self.arms[0], server)]
+        self._progress.waiting("starting the servers" if len(self.arms) > 1 else "starting the server")
+        ports = [options.port, 0]
+        children = [
+            await start_server(arm, port, options.seed, self._children, self._server_cores)
+            for arm, port in zip(self.arms, ports, strict=False)
+        ]
+        self._common = await asyncio.to_thread(self._common_manifest)
+        return [
+            (arm, await own_server(child, arm, options.seed)) for arm, child in zip(self.arms, children, strict=True)
+        ]
 
-    async def _go_live(self, arm: Arm, server: Child, common: dict[str, Any]) -> LiveArm:
-        url = await _ready_url(server)
-        manifest = Manifest(
+    def _manifest(self, arm: Arm, server: ServerUnderTest) -> Manifest:
+        known = server.config or server.argv
+        return Manifest(
             arm=arm.letter,
             label=arm.label,
             mode=arm.mode,
             started_at=datetime.now(UTC),
-            target=Target(url=url, owned=True),
-            server=Server(
-                config=orjson.loads(await fetch(f"{url}/config", timeout_s=10)),
-                argv=["python", "-m", "server", *server_flags(arm, 0, self._options.seed)],
-            ),
-            **common,
+            target=Target(url=server.url, owned=server.pid is not None),
+            server=Server(config=server.config, argv=server.argv) if known else None,
+            **self._common,
         )
-        return LiveArm(arm, server, url, RunRecord(self._store.create(manifest)))
 
     def _common_manifest(self) -> dict[str, Any]:
         """What the manifests of all arms share. Takes a moment (the workload is composed, git is asked)."""
@@ -124,7 +126,7 @@ class Experiment:
                     self._recent.add(self._load.tick(), elapsed_s)
                     self._progress.show(self._status(self._load))
                 else:
-                    live.record.idle_tick(live.server.pid)
+                    live.record.idle_tick([live.server.pid] if live.server.pid else [])
 
     def _status(self, load: BlockLoad) -> Status:
         rest = expected_s(len(self.blocks) - load.position, self._options.timing)
@@ -139,20 +141,6 @@ class Experiment:
             left_s=left_s,
             done=1.0 - left_s / self.expected_s,
         )
-
-
-def server_flags(arm: Arm, port: int, seed: int) -> list[str]:
-    """The flags of an arm's server. The mock's seed is the bench's, unless a setting says otherwise."""
-    settings = {"mode": arm.mode, "port": str(port), "mock.seed": str(seed), **arm.settings}
-    return [part for key, value in settings.items() for part in (f"--{key}", value)]
-
-
-async def _ready_url(server: Child) -> str:
-    line = await server.first_line(READY_S)
-    found = re.search(r"https?://[^\s\"',]+", line)
-    if found is None:
-        raise BenchError(f"{server.name} did not say where it listens, but {line!r}")
-    return found[0].rstrip("/")
 
 
 def _own_cores() -> list[int]:

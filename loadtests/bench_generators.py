@@ -11,10 +11,9 @@ import numpy as np
 import orjson
 
 from loadtests.bench_options import BenchOptions
+from loadtests.bench_plan import READY_S
+from loadtests.bench_servers import ServerUnderTest
 from loadtests.processes import Child, ChildError, Children
-
-READY_S = 60.0
-"""Seconds that a child may take to say that it is ready."""
 
 _GIVE_UP_S = 10.0  # what a generator may take beyond its own bound on waiting for requests in flight
 
@@ -46,14 +45,14 @@ class Generators:
         """How many cores they may keep busy."""
         return min(self._options.generators, len(self._cores) or self._options.generators)
 
-    async def start(self, label: str, url: str, run_dir: Path, block: int) -> None:
+    async def start(self, label: str, server: ServerUnderTest, run_dir: Path, block: int) -> None:
         """Start the processes and wait until all are ready. Raises ChildError when one is not."""
         shares = split(self._options.users, self._options.generators)
         # Each block has users of its own, or every block would ask what the one before has put into the cache.
         first_user = block * self._options.users
         for number, users in enumerate(shares, 1):
             name = label if len(shares) == 1 else f"{label} ({number} of {len(shares)})"
-            command = self._command(url, run_dir, block, first_user, users)
+            command = self._command(server, run_dir, block, first_user, users)
             core = [self._cores[(number - 1) % len(self._cores)]] if self._cores else []
             self._processes.append(await self._children.spawn(name, command, core))
             first_user += users
@@ -61,10 +60,10 @@ class Generators:
             await process.first_line(READY_S)
             self._followers.append(asyncio.create_task(self._follow(process)))
 
-    def _command(self, url: str, run_dir: Path, block: int, first_user: int, users: int) -> list[str]:
+    def _command(self, server: ServerUnderTest, run_dir: Path, block: int, first_user: int, users: int) -> list[str]:
         options = self._options
         flags = {
-            "--url": url,
+            "--url": server.url,
             "--scenario": options.scenario,
             "--users": users,
             "--first-user": first_user,
@@ -75,7 +74,12 @@ class Generators:
             "--block": block,
             "--stop-timeout": options.timing.stop_s,
         }
-        return [sys.executable, "-m", "loadtests.generate", *(str(part) for flag in flags.items() for part in flag)]
+        command = [sys.executable, "-m", "loadtests.generate", *(str(part) for flag in flags.items() for part in flag)]
+        if not server.echoes:
+            command.append("--no-echo")
+        if options.may_load_host:
+            command.append("--i-may-load-this-host")
+        return command
 
     async def _follow(self, process: Child) -> None:
         async for line in process.lines():

@@ -10,6 +10,7 @@ from typing import Literal, NoReturn, cast
 
 from loadtests import scenarios
 from loadtests.bench_plan import Mode, Timing
+from loadtests.target import parse_target
 
 _OWN_FLAGS = ("mode", "port")
 
@@ -26,6 +27,8 @@ class BenchOptions:
     scenario: str
     seed: int
     timing: Timing
+    host: str | None
+    may_load_host: bool
     port: int
     generators: int
     rounds: int
@@ -34,6 +37,13 @@ class BenchOptions:
     changes: Mapping[str, str]
     require_valid: bool
     command: tuple[str, ...]
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Tells the default of a flag that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return super()._get_help_string(action) if action.default else action.help
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -54,6 +64,8 @@ def read_options(arguments: Sequence[str]) -> BenchOptions:
         parser.error(f"argument --scenario: {error}")
     if given.generators > given.users:
         parser.error(f"argument --generators: {given.generators} processes cannot share {given.users} users")
+    if given.host is not None:
+        _check_host(parser, given)
     settings = {key: str(value) for key, value in scenario.server.items()}
     if given.sync_threads is not None:
         settings["sync_threads"] = str(given.sync_threads)
@@ -64,6 +76,8 @@ def read_options(arguments: Sequence[str]) -> BenchOptions:
         scenario=given.scenario,
         seed=given.seed,
         timing=Timing(given.ramp, given.warmup, given.duration, given.stop_timeout),
+        host=given.host,
+        may_load_host=given.i_may_load_this_host,
         port=given.port,
         generators=given.generators,
         rounds=given.rounds,
@@ -78,8 +92,9 @@ def read_options(arguments: Sequence[str]) -> BenchOptions:
 def _parser() -> OneLineParser:
     parser = OneLineParser(
         prog="python -m loadtests bench",
+        usage="python -m loadtests bench [flags]",
         description="Load a server of its own with simulated users, async against sync, and save a report.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_Help,
         allow_abbrev=False,
     )
     option = parser.add_argument
@@ -95,23 +110,38 @@ def _parser() -> OneLineParser:
     option("--warmup", type=_seconds(0), default=5.0, metavar="S", help="seconds of full load before the clock starts")
     option("--scenario", default="steady", metavar="NAME", help=f"one of: {', '.join(scenarios.names())}")
     option("--seed", type=_whole(0), default=42, metavar="N", help="same seed, same workload and mock latencies")
+    option("--host", metavar="URL", help="load this server instead of one of our own, e.g. http://127.0.0.1:8080")
+    option(
+        "--i-may-load-this-host", action="store_true", help="confirm that you may load a --host that is not loopback"
+    )
     option("--port", type=_port, default=0, metavar="P", help="port of the (first) server; 0: any free one")
     option("--generators", type=_whole(1), default=1, metavar="N", help="processes that the users are spread over")
     option("--runs", type=Path, default=Path("reports/runs"), metavar="DIR", help="where runs are saved")
     option("--sync-threads", type=_whole(1), metavar="N", help="worker threads of the sync mode (server default: 40)")
-    option(
-        "--stop-timeout",
-        type=_seconds(0),
-        default=60.0,
-        metavar="S",
-        help="wait for requests in flight at a block's end",
-    )
+    option("--stop-timeout", type=_seconds(0.1), default=60.0, metavar="S", help="wait so long for the last replies")
     option(
         "--set", dest="settings", type=_setting, action="append", default=[], metavar="KEY=VALUE",
         help="a server setting, e.g. retry.attempts=1; may be repeated",
     )  # fmt: skip
     option("--require-valid", action="store_true", help="exit with code 5 unless every run's verdict is VALID")
     return parser
+
+
+def _check_host(parser: OneLineParser, given: argparse.Namespace) -> None:
+    """Refuse a host that is none, or may not be loaded, and flags that only our own servers obey."""
+    ours = {"--ab": given.ab, "--set": given.settings, "--sync-threads": given.sync_threads, "--port": given.port}
+    unheard = [flag for flag, value in ours.items() if value]
+    if unheard:
+        parser.error(f"argument {unheard[0]}: not with --host, whose server is not ours to set")
+    try:
+        target = parse_target(given.host, path="")
+        loopback = target.is_loopback
+    except ValueError as error:
+        parser.error(f"argument --host: {error}")
+    if not loopback and not given.i_may_load_this_host:
+        parser.error(
+            f"argument --host: {target.host} is not this machine; add --i-may-load-this-host if you may load it"
+        )
 
 
 def _whole(at_least: int) -> Callable[[str], int]:

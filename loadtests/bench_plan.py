@@ -10,6 +10,9 @@ from typing import Literal
 
 Mode = Literal["async", "sync", "blocking"]
 
+READY_S = 60.0
+"""Seconds that a process may take to say that it is ready."""
+
 DRAIN_S = 3.0
 """Seconds between two blocks that a plan reckons with: requests in flight end, a new generator starts."""
 
@@ -18,12 +21,12 @@ DRAIN_S = 3.0
 class Arm:
     """One configuration under test: a server of its own, and a run of its own on disk.
 
-    `letter` is None when there is nothing to compare with; `settings` are server settings by dotted path, `label` says
-    in what this arm differs from the other.
+    `letter` is None when there is nothing to compare with; `mode` is `external` for a server that somebody else runs;
+    `settings` are server settings by dotted path; `label` says in what this arm differs from the other.
     """
 
     letter: Literal["A", "B"] | None
-    mode: Mode
+    mode: Mode | Literal["external"]
     settings: Mapping[str, str]
     label: str
 
@@ -49,13 +52,18 @@ class Timing:
 
 
 def arms_of(
-    mode: Literal["ab"] | Mode, settings: Mapping[str, str], changes: Mapping[str, str] | None = None
+    mode: Literal["ab"] | Mode,
+    settings: Mapping[str, str],
+    changes: Mapping[str, str] | None = None,
+    host: str | None = None,
 ) -> tuple[Arm, ...]:
-    """The arms of a bench, all with `settings`.
+    """The arms of a bench, all with `settings`; with a `host` (a URL), that server alone.
 
     With `changes` there are two, without them (A) and with them (B), in `mode` (async, if that is `ab`). Without
     `changes`, mode `ab` compares async (A) with sync (B), and any other runs alone.
     """
+    if host is not None:
+        return (Arm(None, "external", {}, host),)
     if changes:
         mode = "async" if mode == "ab" else mode
         was = ", ".join(f"{key}={settings[key]}" for key in changes if key in settings)

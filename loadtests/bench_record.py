@@ -59,9 +59,9 @@ class RunRecord:
         self._next_seq += 1
         return new
 
-    def idle_tick(self, server_pid: int) -> None:
+    def idle_tick(self, server_pids: Sequence[int]) -> None:
         """Append the tick of a second in which the other arm's block runs: it says that this run is still alive."""
-        usage = usage_of([server_pid])
+        usage = usage_of(server_pids)
         self.tick(
             phase="idle",
             block=max(0, len(self.writer.manifest.blocks) - 1),

@@ -2,12 +2,15 @@
 
 import itertools
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +135,63 @@ def test_async_against_sync_from_nothing_to_a_report(start: Callable[..., Bench]
         assert set(cores["server"]).isdisjoint(cores["generator"])
 
 
+@pytest.fixture
+def somebodys_server() -> Iterator[tuple[str, int]]:
+    """A Tailgate that no bench has started: its URL and process id."""
+    command = [sys.executable, "-m", "server", "--port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        url = re.search(r"http://[\w.:]+", server.stdout.readline())
+        assert url is not None
+        yield url[0], server.pid
+        server.terminate()
+
+
+def test_a_server_of_somebody_else_is_loaded_and_left_alone(
+    start: Callable[..., Bench], somebodys_server: tuple[str, int]
+) -> None:
+    url, pid = somebodys_server
+    bench = start("--host", url, *SMALL)
+    code, _, err = bench.end()
+    assert (code, err) == (0, "")
+    assert psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    (run,) = bench.runs()
+    assert run.manifest.target.model_dump() == {"url": url, "owned": False}
+    (block,) = run.manifest.blocks
+    assert block.recorded == sum(block.server_counted.values()) == run.samples(["status"]).num_rows > 0
+    assert block.server_cpu_s is None
+    assert block.generator_cpu_s > 0
+
+
+def test_a_server_that_is_no_tailgate_is_measured_without_its_help(start: Callable[..., Bench]) -> None:
+    class Constant(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Constant) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        flags = ["--users", "5", "--duration", "1", "--ramp", "0.1", "--warmup", "0"]
+        bench = start("--host", f"http://127.0.0.1:{server.server_port}", *flags)
+        code, _, err = bench.end()
+        server.shutdown()
+        thread.join()
+    assert (code, err) == (0, "")
+    (run,) = bench.runs()
+    assert run.manifest.server is None
+    assert run.manifest.blocks[0].server_counted is None
+    assert set(run.samples(["error"])["error"].to_pylist()) == {""}
+
+
 def test_ctrl_c_while_servers_start_leaves_nothing(start: Callable[..., Bench]) -> None:
     bench = start(*LONG)
     bench.wait_until(bench.children)
@@ -221,6 +281,9 @@ def test_what_the_user_typed_wrong_is_one_line(start: Callable[..., Bench], tmp_
     code, out, err = start(*LONG, "--set", "retry.attempts=many").end()
     assert (code, len(err.splitlines())) == (2, 1)
     assert "retry.attempts" in err
+    code, out, err = start("--host", "http://127.0.0.1:9", *SMALL).end()
+    assert (code, len(err.splitlines())) == (1, 1)
+    assert "127.0.0.1:9" in err
     (tmp_path / "file").touch()
     code, out, err = start(*LONG, "--runs", str(tmp_path / "file")).end()
     assert (code, out, len(err.splitlines())) == (1, "", 1)

@@ -42,6 +42,13 @@ def test_two_settings_are_compared_in_one_mode_with_all_else_equal() -> None:
     assert len({a.name, b.name}) == 2
 
 
+def test_a_host_may_be_loaded_if_it_is_this_machine_or_one_says_so() -> None:
+    assert read_options(["--host", "http://127.0.0.1:8080"]).host == "http://127.0.0.1:8080"
+    options = read_options(["--host", "http://192.0.2.1:80/chat", "--i-may-load-this-host"])
+    (arm,) = arms_of(options.mode, options.settings, options.changes, options.host)
+    assert (arm.mode, arm.letter) == ("external", None)
+
+
 @pytest.mark.parametrize("mode", ["ab", "async"])
 def test_rounds_repeat_the_order(mode: Literal["ab", "async"]) -> None:
     arms = arms_of(mode, {})
@@ -84,6 +91,9 @@ def test_settings_of_the_user_go_before_those_of_the_scenario() -> None:
         ["--set", "mode=sync"],
         ["--ab", "cache.enabled"],
         ["--rounds", "0"],
+        ["--host", "127.0.0.1:8080"],
+        ["--host", "http://192.0.2.1/"],
+        ["--host", "http://127.0.0.1:8080", "--set", "cache.enabled=false"],
         ["--generators", "51", "--users", "50"],
         ["--dur", "3"],
         ["stray"],
