@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from reports.bootstrap import MIN_CHUNKS, REPLICATES, ChunkCounts, Floats, resample_weights
+from reports.bootstrap import MIN_CHUNKS, REPLICATES, ChunkCounts, Floats, resample_weights, run_length
 from reports.chunks import Chunks
 from reports.collect import POPULATION_CODE, collect
 from reports.comparison import Comparison, Difference, Direction
@@ -43,7 +43,7 @@ def compare(a: Run, b: Run) -> Comparison:
     printed: list[Difference] = []
     curve: list[Difference] = []
     if refusal is None:
-        printed, curve = _differences(Latencies.of(a), Latencies.of(b))
+        printed, curve = differences(Latencies.of(a), Latencies.of(b))
     return Comparison(
         a=a.manifest.id,
         b=b.manifest.id,
@@ -112,7 +112,7 @@ class Latencies:
         return cls(chunks, values, counted)
 
 
-def _differences(a: Latencies, b: Latencies, *, seed: int = 0) -> tuple[list[Difference], list[Difference]]:
+def differences(a: Latencies, b: Latencies, *, seed: int = 0) -> tuple[list[Difference], list[Difference]]:
     """The printed percentiles and the finer curve, both populations, with simultaneous intervals."""
     if min(len(a.chunks), len(b.chunks)) < MIN_CHUNKS:
         return [], []
@@ -127,7 +127,7 @@ def _differences(a: Latencies, b: Latencies, *, seed: int = 0) -> tuple[list[Dif
     verdicts = [row for row in rows if row.name in PERCENTILES]
     if not verdicts:
         return [], []
-    width = _simultaneous_width(verdicts, min(len(a.chunks), len(b.chunks)))
+    width = _simultaneous_width(verdicts, _independent_runs(a, b))
     found = [row.difference(width) for row in rows]
     printed = [d for d in found if d.percentile in PERCENTILES]
     return printed, sorted(found, key=lambda d: (d.population, d.q))
@@ -183,9 +183,9 @@ def _rows(
     )
     drawn = drawn_b - drawn_a
     scatter = drawn - np.nanmean(drawn, axis=0)
-    small = min(len(a.chunks), len(b.chunks))
-    chunk_error = np.nanstd(drawn, axis=0) * np.sqrt(small / (small - 1))
-    error = np.maximum(chunk_error, np.hypot(_block_error(a, population, qs), _block_error(b, population, qs)))
+    free = _independent_runs(a, b)
+    chunk_error = np.nanstd(drawn, axis=0) * np.sqrt(free / (free - 1))
+    error = _with_blocks(chunk_error, a, b, population, qs)
     return [
         _Row(
             population, name, q, float(exact_a[i] or 0), float(exact_b[i] or 0), scatter[:, i], chunk_error[i], error[i]
@@ -194,22 +194,41 @@ def _rows(
     ]
 
 
-def _block_error(side: Latencies, population: Population, qs: list[float]) -> Floats:
-    """Standard error of the mean over blocks of each log quantile; 0 for a run of one block."""
+def _with_blocks(chunk_error: Floats, a: Latencies, b: Latencies, population: Population, qs: list[float]) -> Floats:
+    """The standard errors, enlarged by what blocks of one run scatter more than their chunks explain.
+
+    The excess variance comes from few blocks, so it is scaled as Student's t is against the normal distribution.
+    """
+    variances, freedom = zip(*(_block_variance(side, population, qs) for side in (a, b)), strict=True)
+    if not sum(freedom):
+        return chunk_error
+    tail = (1.0 + LEVEL) / 2.0
+    excess = np.maximum(sum(variances) - chunk_error**2, 0.0)
+    enlarged: Floats = np.sqrt(chunk_error**2 + excess * (stats.t.ppf(tail, sum(freedom)) / stats.norm.ppf(tail)) ** 2)
+    return enlarged
+
+
+def _block_variance(side: Latencies, population: Population, qs: list[float]) -> tuple[Floats, int]:
+    """Variance of the mean over blocks of each log quantile, and its degrees of freedom; 0 for a run of one block."""
     blocks = np.unique(side.chunks.block_of)
     if blocks.size < 2:
-        return np.zeros(len(qs))
+        return np.zeros(len(qs)), 0
     weights = (side.chunks.block_of[None, :] == blocks[:, None]).astype(np.float64)
     by_block = np.log(side.counted[population].quantiles(weights, qs))
-    errors: Floats = np.nan_to_num(np.nanstd(by_block, axis=0, ddof=1) / np.sqrt(blocks.size))
-    return errors
+    return np.nan_to_num(np.nanvar(by_block, axis=0, ddof=1) / blocks.size), int(blocks.size) - 1
 
 
-def _simultaneous_width(rows: list[_Row], chunks: int) -> float:
-    """How many standard errors make all intervals hold together with 95%, widened as t is for few chunks."""
+def _independent_runs(a: Latencies, b: Latencies) -> int:
+    """How many runs of chunks the bootstrap of the shorter side draws: its degrees of freedom, and one."""
+    fewest = min(len(a.chunks), len(b.chunks))
+    return max(2, fewest // run_length(fewest))
+
+
+def _simultaneous_width(rows: list[_Row], runs: int) -> float:
+    """How many standard errors make all intervals hold together with 95%, widened as t is for few runs of chunks."""
     largest = np.max([np.abs(row.scatter) / max(row.chunk_error, 1e-12) for row in rows], axis=0)
     tail = (1.0 + LEVEL) / 2.0
-    return float(np.nanquantile(largest, LEVEL) * stats.t.ppf(tail, chunks - 1) / stats.norm.ppf(tail))
+    return float(np.nanquantile(largest, LEVEL) * stats.t.ppf(tail, runs - 1) / stats.norm.ppf(tail))
 
 
 def sentence(differences: list[Difference]) -> str:

@@ -65,6 +65,8 @@ def _groups(summaries: Sequence[Summary]) -> list[list[_Line]]:
         *(_latency_lines(population) for population in POPULATIONS),
         [
             _Line("hit share", lambda s: share(s.cache.hit_share), lambda s: s.cache.hit_share),
+            _Line("  with collapsed", lambda s: share(s.cache.served_share) if s.cache.expected_share else DASH),
+            _Line("  expected (Che)", lambda s: share(s.cache.expected_share)),
             *(_Line(f"  {cache}", partial(_cache_text, cache=cache)) for cache in (*HIT_CACHES, *MISS_CACHES)),
         ],
         [

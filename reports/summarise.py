@@ -16,6 +16,7 @@ from reports.bootstrap import ChunkCounts, quantile_intervals
 from reports.chunks import Chunks
 from reports.collect import POPULATION_CODE, Collected, ReadBatches, collect
 from reports.percentiles import enough_samples, quantiles
+from reports.popularity import expected_hit_share
 from reports.schema import POPULATIONS, STAGES, Manifest, Population
 from reports.summary import (
     PERCENTILES,
@@ -58,7 +59,7 @@ def summarise(manifest: Manifest, read: ReadBatches, *, slo_ms: float | None = N
         slo_ms=slo_ms,
         failed_share=_ratio(found.requests - found.successes, found.requests),
         failures_by_reason=dict(found.failures.most_common()),
-        cache=_cache(found),
+        cache=_cache(manifest, found),
         attempts=_attempts(found),
         cpu=_cpu(manifest, found),
         tokens=Tokens(**found.tokens),
@@ -127,10 +128,34 @@ def _stage(values: npt.NDArray[np.float32]) -> Stage:
     return Stage(count=values.size, mean_ms=mean, p50_ms=p50, p99_ms=p99)
 
 
-def _cache(found: Collected) -> CacheOutcomes:
+def _cache(manifest: Manifest, found: Collected) -> CacheOutcomes:
     said = {name: number for name, number in found.caches.items() if name != "none"}
-    share = _ratio(said.get("hit", 0) + said.get("stale", 0), sum(said.values()))
-    return CacheOutcomes(**said, unknown=found.caches["none"], hit_share=share)
+    hits = said.get("hit", 0) + said.get("stale", 0)
+    return CacheOutcomes(
+        **said,
+        unknown=found.caches["none"],
+        hit_share=_ratio(hits, sum(said.values())),
+        served_share=_ratio(hits + said.get("collapsed", 0), sum(said.values())),
+        expected_share=_expected_share(manifest, found),
+    )
+
+
+def _expected_share(manifest: Manifest, found: Collected) -> float | None:
+    """From a Zipf catalogue in the workload and an enabled cache in the server's settings, where both are known."""
+    try:
+        catalogue = manifest.workload.parameters["catalogue"]
+        cache = manifest.server.config["settings"]["cache"] if manifest.server else {}
+        if not cache["enabled"] or not manifest.measured_s:
+            return None
+        return expected_hit_share(
+            items=int(catalogue["items"]),
+            exponent=float(catalogue["exponent"]),
+            capacity=int(cache["max_entries"]),
+            ttl_s=float(cache["ttl_s"]),
+            requests_per_s=found.requests / manifest.measured_s,
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _attempts(found: Collected) -> Attempts:

@@ -50,7 +50,12 @@ class Stage(_Model):
 
 
 class CacheOutcomes(_Model):
-    """Successful requests by what the cache did. ``hit_share`` is (hit + stale) of all that said; None if none did."""
+    """Successful requests by what the cache did.
+
+    ``hit_share`` is (hit + stale) of all that said; None if none did. ``served_share`` counts those that shared a call
+    too (collapsed), and ``expected_share`` is what it should be in steady state (``reports.popularity``); None unless
+    the manifest knows both the catalogue and the cache.
+    """
 
     hit: int = 0
     stale: int = 0
@@ -59,6 +64,8 @@ class CacheOutcomes(_Model):
     bypass: int = 0
     unknown: int = 0
     hit_share: float | None = None
+    served_share: float | None = None
+    expected_share: float | None = None
 
 
 class Attempts(_Model):
