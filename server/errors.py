@@ -5,8 +5,9 @@ in one place. Policies raise their own subclasses from here and know nothing of 
 
     TailgateError
     ├── RequestError        the client's fault, refused before any work
-    │   ├── MalformedHttp 400, MalformedRequest 400, Unauthorized 401, ForbiddenOrigin 403, NotFound 404,
-    │   └── MethodNotAllowed 405, SlowBody 408, BodyTooLarge 413, UnsupportedMediaType 415, InvalidRequest 422
+    │   ├── MalformedHttp 400, MalformedRequest 400, NoWebSocket 400, Unauthorized 401, ForbiddenOrigin 403
+    │   ├── NotFound 404, MethodNotAllowed 405, SlowBody 408, BodyTooLarge 413, UnsupportedMediaType 415
+    │   └── InvalidRequest 422
     ├── RateLimited 429, CircuitOpen 503, Overloaded 503, Draining 503, DeadlineExceeded 504
     └── UpstreamError 502
         ├── UpstreamUnavailable 502
@@ -55,6 +56,13 @@ class MalformedRequest(RequestError):
 
     problem = "malformed-json"
     title = "Malformed JSON"
+
+
+class NoWebSocket(RequestError):
+    """The route is a WebSocket, and the request does not ask for one."""
+
+    problem = "no-websocket"
+    title = "WebSocket expected"
 
 
 class Unauthorized(RequestError):

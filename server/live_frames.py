@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import WSMsgType, web
 
+from server.errors import NoWebSocket
 from server.log_histogram import BINS
 from server.metrics import Metrics
 from server.policy_state import PolicyState
@@ -110,8 +111,10 @@ class LiveFrames:
         return self._ticking is not None
 
     async def listen(self, request: web.BaseRequest) -> web.WebSocketResponse:
-        """Send frames until the client or the server closes."""
+        """Send frames until the client or the server closes. Raises :class:`NoWebSocket`."""
         socket = web.WebSocketResponse(heartbeat=30.0, compress=False, max_msg_size=1024)
+        if not socket.can_prepare(request):
+            raise NoWebSocket("this route is a WebSocket (RFC 6455): ask for an upgrade")
         await socket.prepare(request)
         self._listeners.add(socket)
         if self._ticking is None:

@@ -8,12 +8,21 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 MODEL_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """A Gemini model's name. It becomes part of an upstream URL's path, so nothing that could leave that place is taken."""
 
 CacheOutcome = Literal["hit", "stale", "miss", "collapsed", "bypass"]
+
+
+def _whole(value: object) -> object:
+    """``8.0`` is an integer to JSON and to JSON Schema."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+# Last in an Annotated: before the bounds it would hide them from the JSON schema.
+_Whole = BeforeValidator(_whole)
 
 _REQUEST = ConfigDict(extra="forbid", frozen=True, strict=True)
 _REPLY = ConfigDict(extra="forbid", frozen=True)
@@ -26,7 +35,7 @@ class GenerationParameters(BaseModel):
 
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    max_output_tokens: Annotated[int, Field(ge=1, le=65_536)] | None = None
+    max_output_tokens: Annotated[int, Field(ge=1, le=65_536), _Whole] | None = None
     stop_sequences: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=256)], ...], Field(max_length=5)] = ()
 
 
@@ -42,7 +51,9 @@ class ProcessRequest(BaseModel):
     prompts: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1, max_length=8)]
     model: Annotated[str, Field(pattern=MODEL_NAME)] | None = None
     parameters: GenerationParameters = DEFAULT_PARAMETERS
-    deadline_ms: Annotated[int, Field(ge=1, le=600_000, description="time budget of the whole request")] | None = None
+    deadline_ms: (
+        Annotated[int, Field(ge=1, le=600_000, description="time budget of the whole request"), _Whole] | None
+    ) = None
     metadata: Annotated[dict[str, str], Field(max_length=64, description="carried, never read")] | None = None
 
 

@@ -90,6 +90,7 @@ REFUSED = {
     "model that climbs": (MINIMAL % ',"model":"../v1/files"', InvalidRequest, "model"),
     "model with a newline": (MINIMAL % ',"model":"gemini\\n"', InvalidRequest, "model"),
     "string for a number": (MINIMAL % ',"deadline_ms":"1"', InvalidRequest, "deadline_ms"),
+    "a fraction": (MINIMAL % ',"deadline_ms":1.5', InvalidRequest, "deadline_ms"),
     "boolean for a number": (MINIMAL % ',"deadline_ms":true', InvalidRequest, "deadline_ms"),
     "deadline of nothing": (MINIMAL % ',"deadline_ms":0', InvalidRequest, "deadline_ms"),
     "metadata that is no string": (MINIMAL % ',"metadata":{"a":1}', InvalidRequest, "metadata.a"),
@@ -116,6 +117,13 @@ def test_all_wrong_fields_are_reported_at_once():
         parse_request(b'{"agent_id":1,"prompts":["x",2],"zzz":1}')
 
     assert {error.loc for error in refusal.value.errors} == {"agent_id", "prompts.1", "zzz"}
+
+
+def test_a_whole_number_may_be_written_with_a_point():
+    request = parse_request((MINIMAL % ',"deadline_ms":8e3,"parameters":{"max_output_tokens":5.0}').encode())
+
+    assert (request.deadline_ms, request.parameters.max_output_tokens) == (8000, 5)
+    assert type(request.deadline_ms) is int
 
 
 def _identity(**members: object) -> tuple[str, bytes]:
