@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-import dash_mantine_components as dmc
 from dash import dcc, html
 from dash.development.base_component import Component
 
@@ -67,33 +66,24 @@ def figure_card(
     return card(title, subtitle, graph, span=span, reading=reading, figure_id=figure_id)
 
 
-def _how_to_read(title: str, reading: str, figure_id: str | None) -> dmc.Popover:
+def _how_to_read(title: str, reading: str, figure_id: str | None) -> html.Details:
     content: list[Component] = [html.P(reading)]
     if figure_id is not None:
         content.append(
             html.Div(
                 [
                     html.Button(
-                        kind.upper(), className="small-button", **attributes(data_save=kind, data_figure=figure_id)
+                        f"Save {kind.upper()}",
+                        className="small-button",
+                        **attributes(data_save=kind, data_figure=figure_id),
                     )
                     for kind in ("svg", "png")
                 ],
                 className="reading-actions",
             )
         )
-    return dmc.Popover(
-        [
-            dmc.PopoverTarget(
-                dmc.ActionIcon(
-                    "?", variant="subtle", color="gray", size="sm", **attributes(aria_label=f"About: {title}")
-                )
-            ),
-            dmc.PopoverDropdown(content, className="reading"),
-        ],
-        width=280,
-        position="bottom-end",
-        shadow="md",
-    )
+    summary = html.Summary("?", **attributes(aria_label=f"How to read: {title}"))
+    return html.Details([summary, html.Div(content, className="reading")], className="how")
 
 
 def kpi(

@@ -167,7 +167,14 @@ def _cpu_card(span: int) -> html.Section:
 
 
 def _facts_card(title: str, subtitle: str, pairs: facts.Pairs, *, span: int = 4) -> html.Section:
-    return cards.card(title, subtitle, html.Div(cards.facts(pairs), className="scroll"), span=span)
+    return cards.card(
+        title,
+        subtitle,
+        html.Div(
+            cards.facts(pairs), className="scroll", tabIndex="0", role="group", **cards.attributes(aria_label=title)
+        ),
+        span=span,
+    )
 
 
 def _slo_ms(expression: str) -> float | None:

@@ -69,7 +69,14 @@
     }
   }
 
+  // An explanation closes when one looks elsewhere, or at Escape.
+  function closeReadings(but) {
+    for (const open of document.querySelectorAll("details.how[open]")) if (open !== but) open.open = false;
+  }
+  document.addEventListener("keydown", (event) => event.key === "Escape" && closeReadings(null));
+
   document.addEventListener("click", function (event) {
+    closeReadings(event.target.closest("details.how"));
     const button = event.target.closest("button[data-copy], button[data-share], button[data-save]");
     if (!button) return;
     if (button.dataset.copy) copy(button, button.dataset.copy);
@@ -78,7 +85,8 @@
       here.searchParams.set("theme", window.tailgateTheme);
       copy(button, here.href);
     } else if (button.dataset.save) {
-      const graph = document.querySelector("#" + CSS.escape(button.dataset.figure) + " .js-plotly-plot");
+      const place = document.getElementById(button.dataset.figure);
+      const graph = place.matches(".js-plotly-plot") ? place : place.querySelector(".js-plotly-plot");
       const box = graph.getBoundingClientRect();
       window.Plotly.downloadImage(graph, {
         format: button.dataset.save,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
-from reports.figures.layout import axis, bare_layout, nothing, spread
+from reports.figures.layout import axis, bare_layout, label_room, nothing, spread
 from reports.figures.theme import Theme
 from reports.figures.time_axis import TimeAxis
 from reports.readable import count, number
@@ -34,7 +34,7 @@ def in_flight_over_time(ticks: Ticks, time: TimeAxis, *, theme: Theme) -> go.Fig
     }
     if not any(values.any() for values in by_state.values()):
         return nothing(theme, "The server told no states (a target that is not ours, or too short a run)")
-    figure = go.Figure(layout=bare_layout(theme, right=112))
+    figure = go.Figure(layout=bare_layout(theme))
     ends: list[tuple[float, str, str]] = []
     base = 0.0
     for state, values in by_state.items():
@@ -65,7 +65,7 @@ def in_flight_over_time(ticks: Ticks, time: TimeAxis, *, theme: Theme) -> go.Fig
 def cpu_over_time(ticks: Ticks, time: TimeAxis, *, theme: Theme) -> go.Figure:
     """CPU of server and generator in cores (1.0 = one core busy), one value a tick; a dashed line marks one core."""
     places, kept = _placed(ticks, time)
-    figure = go.Figure(layout=bare_layout(theme, right=112))
+    figure = go.Figure(layout=bare_layout(theme))
     ends: list[tuple[float, str, str]] = []
     top = 1.0
     for role, colour, dash in (("server", theme.arm_b, "solid"), ("generator", theme.arm_a, "dot")):
@@ -109,6 +109,7 @@ def _cpu(process: Any) -> float:
 
 
 def _label_ends(figure: go.Figure, ends: Sequence[tuple[float, str, str]], gap: float) -> None:
+    figure.update_layout(margin={"r": label_room([text for _, text, _ in ends])})
     places = spread([y for y, _, _ in ends], gap=gap)
     for (_, text, colour), place in zip(ends, places, strict=True):
         figure.add_annotation(

@@ -89,23 +89,25 @@ def _mark(figure: go.Figure, population: Population, x: float, y: float, theme: 
 def _add_slo(figure: go.Figure, slo_ms: float, counts: dict[Population, npt.NDArray[np.int64]], theme: Theme) -> None:
     place = log10(slo_ms)
     figure.add_vline(x=place, line={"color": theme.slo, "width": 1.5, "dash": "dot"})
-    said = [f"<b>SLO {latency(slo_ms)}</b>"]
+    said = []
     for population, binned in counts.items():
         if binned.any():
             inside = _share_within(binned, slo_ms)
             _mark(figure, population, place, inside, theme)
             said.append(f"{share(inside)} of {'hits' if population == 'hit' else 'misses'}")
     figure.add_annotation(
-        x=place,
-        y=0.02,
+        x=1,
+        xref="paper",
+        xanchor="right",
+        y=1,
+        yref="paper",
         yanchor="bottom",
-        xanchor="left",
-        xshift=6,
-        align="left",
-        text="<br>".join(said),
+        align="right",
+        text=f"<b>SLO {latency(slo_ms)}</b><br>{', '.join(said)}",
         showarrow=False,
         font={"color": theme.slo},
     )
+    figure.update_layout(margin={"t": 44})
 
 
 def _share_within(counts: npt.NDArray[np.int64], ms: float) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from math import ceil, floor, log10
+from textwrap import wrap
 from typing import Any
 
 import plotly.graph_objects as go
@@ -19,7 +21,7 @@ def bare_layout(theme: Theme, *, right: int = 16, **more: Any) -> go.Layout:
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"family": FONT, "size": 12, "color": theme.muted},
-        margin={"l": 56, "r": right, "t": 14, "b": 28},
+        margin={"l": 56, "r": right, "t": 14, "b": 34},
         showlegend=False,
         uirevision="keep",
         hoverlabel={"bgcolor": theme.card, "bordercolor": theme.line, "font": {"family": FONT, "color": theme.text}},
@@ -35,6 +37,8 @@ def axis(theme: Theme, **more: Any) -> dict[str, Any]:
         "zeroline": False,
         "showline": False,
         "ticks": "",
+        "tickangle": 0,
+        "ticklabelstandoff": 5,
         "automargin": False,
         **more,
     }
@@ -92,5 +96,11 @@ def nothing(theme: Theme, text: str) -> go.Figure:
     figure = go.Figure(layout=bare_layout(theme))
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
-    figure.add_annotation(text=text, showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper")
+    lines = "<br>".join(wrap(text, 40))
+    figure.add_annotation(text=lines, showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper")
     return figure
+
+
+def label_room(texts: Sequence[str]) -> int:
+    """The px to keep at the right for direct labels: the longest of ``texts`` without its tags, in 12 px Inter."""
+    return 14 + ceil(6.9 * max((len(re.sub("<[^>]*>", "", text)) for text in texts), default=0))

@@ -80,7 +80,7 @@ def _shares(theme: Theme) -> go.Figure:
 
 def _in_flight(theme: Theme) -> go.Figure:
     """Requests on the server by state, stacked."""
-    figure = _empty(theme, right=112)
+    figure = _empty(theme, right=134)
     for state in STATES:
         line = {"color": state_colours(theme)[state], "width": 1}
         figure.add_trace(

@@ -50,7 +50,7 @@ def outcome_flow(aggregate: pa.Table, *, theme: Theme) -> go.Figure:
             arrangement="snap",
             textfont={"color": theme.text, "size": 12, "shadow": "none"},
             node={
-                "label": [f"{node} {count(totals[node])}" for node in shown],
+                "label": [f"{node}<br>{count(totals[node])}" for node in shown],
                 "color": [colours[node] for node in shown],
                 "line": {"width": 0},
                 "thickness": 10,

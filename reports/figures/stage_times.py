@@ -1,4 +1,4 @@
-"""Where a request's time went: mean milliseconds in each server stage, hits and misses side by side."""
+"""Where a request's time went: mean milliseconds in each server stage, hits above misses."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def stage_times(stages: Mapping[Population, Mapping[str, Stage]], *, theme: Them
     }
     if not told:
         return nothing(theme, "The server told no stage times (Server-Timing)")
-    figure = make_subplots(rows=1, cols=len(told), shared_yaxes=True, horizontal_spacing=0.04)
-    for column, (population, by_stage) in enumerate(told.items(), start=1):
+    figure = make_subplots(rows=len(told), cols=1, vertical_spacing=0.16)
+    for row, (population, by_stage) in enumerate(told.items(), start=1):
         means = [by_stage[stage].mean_ms or 0.0 if stage in by_stage else 0.0 for stage in _SHOWN]
         whole = sum(means) or 1.0
         figure.add_trace(
@@ -44,24 +44,22 @@ def stage_times(stages: Mapping[Population, Mapping[str, Stage]], *, theme: Them
                 cliponaxis=False,
                 hovertemplate=f"{population} · %{{y}}<br>mean %{{text}}<extra></extra>",
             ),
-            row=1,
-            col=column,
+            row=row,
+            col=1,
         )
-        samples = by_stage["total"].count
         figure.add_annotation(
-            text=f"<b>{population}</b> mean {latency(whole)} · {count(samples)}",
+            text=f"<b>{population}</b> mean {latency(whole)} · n = {count(by_stage['total'].count)}",
             x=0,
-            xref="x domain" if column == 1 else f"x{column} domain",
+            xref="x domain",
             xanchor="left",
             y=1,
-            yref="paper",
+            yref="y domain" if row == 1 else f"y{row} domain",
             yanchor="bottom",
-            yshift=4,
             showarrow=False,
             font={"color": theme.of(population)},
         )
-    figure.update_layout(bare_layout(theme), bargap=0.45)
-    figure.update_layout(margin={"l": 76, "r": 8, "t": 34, "b": 10})
-    figure.update_xaxes(axis(theme, range=[0, 1.95], showticklabels=False, showgrid=False, fixedrange=True))
+    figure.update_layout(bare_layout(theme), bargap=0.4)
+    figure.update_layout(margin={"l": 76, "r": 8, "t": 24, "b": 6})
+    figure.update_xaxes(axis(theme, range=[0, 1.9], showticklabels=False, showgrid=False, fixedrange=True))
     figure.update_yaxes(axis(theme, autorange="reversed", showgrid=False, fixedrange=True))
     return figure

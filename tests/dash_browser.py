@@ -1,0 +1,221 @@
+"""A real Chromium over the real app, and what every page is held to. A pytest plugin: conftest.py names it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+HEIGHT = 1000
+SETTLE_MS = 15_000
+
+
+def chromium_path() -> str | None:
+    """The Chromium to test in: the system's, or the one Playwright has installed; None if there is none."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    with sync_playwright() as playwright:
+        bundled = playwright.chromium.executable_path
+    return bundled if Path(bundled).exists() else None
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    path = chromium_path()
+    if path is None:
+        pytest.skip("no Chromium on this machine: install one, or run `playwright install chromium`")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@dataclass(frozen=True)
+class SavedRuns:
+    """The runs that page tests look at."""
+
+    root: Path
+    storm: str
+    a: str
+    b: str
+    short: str
+    aborted: str
+    damaged: str
+
+
+@pytest.fixture(scope="session")
+def saved_runs(tmp_path_factory: pytest.TempPathFactory) -> SavedRuns:
+    from tests.dash_fixtures import Traffic, save_pair, save_run  # here: every test file loads this plugin
+
+    root = tmp_path_factory.mktemp("runs")
+    traffic = Traffic(seconds=60, rate=400, users=1024, storm=(30, 40))
+    storm = save_run(root, traffic)
+    pair = (
+        Traffic(seconds=20, rate=250, seed=7, users=1024),
+        Traffic(seconds=20, rate=400, seed=7, users=1024, miss_p50_ms=760),
+    )
+    a, b = save_pair(root, *pair, minute=10)
+    short = save_run(root, Traffic(seconds=5, rate=20), minute=20)
+    aborted = save_run(root, Traffic(seconds=12, rate=100), minute=30, status="aborted")
+    damaged = root / "20251124T190000Z-steady-async-deadbee"
+    damaged.mkdir()
+    (damaged / "run.json").write_text('{"schema_version": 1, "id"')
+    return SavedRuns(root, storm, a, b, short, aborted, damaged.name)
+
+
+@contextmanager
+def serving(runs: Path, *flags: str, port: int = 0) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """`python -m dash_app` over ``runs``; its address, once it listens, and its process."""
+    command = [sys.executable, "-m", "dash_app", "--runs", str(runs), "--port", str(port), *flags]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ)
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert "http://" in line, line + process.stdout.read()
+        yield line.split("http://")[1].split("/")[0], process
+    finally:
+        process.terminate()
+        out, _ = process.communicate(timeout=10)
+        assert "Traceback" not in out, out
+
+
+@pytest.fixture(scope="session")
+def app(saved_runs: SavedRuns) -> Iterator[str]:
+    with serving(saved_runs.root) as (address, _):
+        yield f"http://{address}"
+
+
+@dataclass
+class Watched:
+    """A page of the app with everything that it did wrong."""
+
+    page: Page
+    base: str
+    wrong: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", lambda m: self._note(m.type in ("error", "warning"), f"console {m.type}: {m.text}"))
+        self.page.on("pageerror", lambda error: self._note(True, f"page error: {error}"))
+        self.page.on("requestfailed", lambda r: self._note(True, f"failed: {r.url} {r.failure}"))
+        self.page.on("response", lambda r: self._note(r.status >= 400, f"{r.status}: {r.url}"))
+        self.page.on("request", lambda r: self._note(not r.url.startswith((self.base, "data:", "blob:")), r.url))
+
+    def _note(self, bad: bool, what: str) -> None:
+        if bad:
+            self.wrong.append(what)
+
+    def go(self, path: str) -> Page:
+        """Open a path and wait until its content is there and every graph on it has been drawn."""
+        self.page.goto(self.base + path)
+        self.settle()
+        return self.page
+
+    def settle(self) -> None:
+        """Wait for content, fonts and graphs."""
+        self.page.wait_for_selector("#content > *", timeout=SETTLE_MS)
+        self.page.wait_for_function(SETTLED, timeout=SETTLE_MS)
+
+    def clean(self) -> None:
+        """Nothing went wrong so far."""
+        assert not self.wrong, "\n".join(self.wrong)
+
+
+SETTLED = """() => {
+  if (document.fonts.status !== "loaded") return false;
+  const graphs = [...document.querySelectorAll(".figure")].filter((g) => g.offsetParent);
+  return graphs.every((graph) => {
+    const plot = graph.matches(".js-plotly-plot") ? graph : graph.querySelector(".js-plotly-plot");
+    return plot && plot._fullLayout && (plot.data.length || plot.layout.annotations);
+  });
+}"""
+
+
+@contextmanager
+def watching(chromium: Browser, base: str, *, width: int = 1600, theme: str = "dark", **more: Any) -> Iterator[Watched]:
+    """A fresh page that is held to have done nothing wrong when it is closed."""
+    context = chromium.new_context(viewport={"width": width, "height": HEIGHT}, color_scheme=theme, **more)  # type: ignore[arg-type]
+    context.set_default_timeout(SETTLE_MS)
+    watched = Watched(context.new_page(), base)
+    try:
+        yield watched
+    finally:
+        context.close()
+    watched.clean()
+
+
+def axe_violations(page: Page) -> list[str]:
+    """What axe finds of serious or critical impact."""
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{v['id']} ({v['impact']}): {node['target']} {node.get('failureSummary', '')}"
+        for v in found
+        if v["impact"] in ("serious", "critical")
+        for node in v["nodes"][:5]
+    ]
+
+
+def label_faults(page: Page) -> list[str]:
+    """Texts of graphs that lie over each other or stick out of their graph, with where."""
+    faults: list[str] = page.evaluate(LABELS)
+    return faults
+
+
+LABELS = """() => {
+  const faults = [];
+  const visible = (box) => box.width > 0.5 && box.height > 0.5;
+  for (const plot of document.querySelectorAll(".js-plotly-plot")) {
+    if (!plot.offsetParent) continue;
+    const outer = plot.getBoundingClientRect();
+    const name = plot.id || plot.parentElement.id;
+    const texts = [...plot.querySelectorAll(
+      ".annotation-text, .xtick text, .ytick text, .bartext, .node-label, .textpoint text, .g-xtitle text, .g-ytitle text")]
+      .filter((text) => text.textContent.trim())
+      .map((text) => ({ text: text.textContent.trim(), box: text.getBoundingClientRect() }))
+      .filter(({ box }) => visible(box));
+    for (const { text, box } of texts) {
+      if (box.left < outer.left - 1 || box.right > outer.right + 1 || box.top < outer.top - 1 || box.bottom > outer.bottom + 1)
+        faults.push(`${name}: "${text}" sticks out`);
+    }
+    for (let i = 0; i < texts.length; i++) for (let k = i + 1; k < texts.length; k++) {
+      const a = texts[i].box, b = texts[k].box;
+      const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+      const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+      if (wide > 1.5 && high > 3) faults.push(`${name}: "${texts[i].text}" over "${texts[k].text}"`);
+    }
+  }
+  return faults;
+}"""
+
+
+def until(what: str, holds: Any, seconds: float = 10.0) -> None:
+    """Wait until ``holds()`` is true; fails with ``what`` otherwise."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if holds():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"not within {seconds} s: {what}")

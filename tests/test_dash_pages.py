@@ -1,0 +1,229 @@
+"""Every page in a real Chromium, in both themes and three widths: nothing wrong, nothing empty, nothing untrue."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from reports import readable
+from reports.store import RunStore
+from tests.dash_browser import SavedRuns, Watched, axe_violations, label_faults, watching
+
+pytestmark = pytest.mark.browser
+
+WIDTHS = (390, 820, 1600)
+THEMES = ("dark", "light")
+
+
+def paths(runs: SavedRuns) -> dict[str, str]:
+    """One address of each kind of page."""
+    return {
+        "live": "/",
+        "runs": "/runs",
+        "run": f"/run/{runs.storm}",
+        "arm B": f"/run/{runs.b}",
+        "short": f"/run/{runs.short}",
+        "aborted": f"/run/{runs.aborted}",
+        "unknown": "/run/20251124T160000Z-steady-async-7f3a91e",
+        "nowhere": "/nowhere/at/all",
+    }
+
+
+@pytest.fixture
+def wide(chromium: Browser, app: str):
+    with watching(chromium, app) as watched:
+        yield watched
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_page_is_clean_accessible_and_legible(
+    chromium: Browser, app: str, saved_runs: SavedRuns, width: int, theme: str
+) -> None:
+    faults: dict[str, list[str]] = {}
+    with watching(chromium, app, width=width, theme=theme) as watched:
+        for name, path in paths(saved_runs).items():
+            page = watched.go(path)
+            found = axe_violations(page) + label_faults(page)
+            if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                found.append("scrolls sideways")
+            if found:
+                faults[name] = found
+    assert not faults, "\n".join(f"{name}: {fault}" for name, found in faults.items() for fault in found)
+
+
+def test_numbers_on_the_run_page_are_those_of_the_summary(wide: Watched, saved_runs: SavedRuns) -> None:
+    summary = RunStore(saved_runs.root).open(saved_runs.storm).summary()
+    miss = summary.latency["miss"]["intended"]
+    page = wide.go(f"/run/{saved_runs.storm}")
+    expected = {
+        "Throughput": readable.number(summary.throughput_rps, "req/s"),
+        "Miss latency p50": readable.latency(miss.percentiles["p50"]),
+        "Miss latency p99": readable.latency(miss.percentiles["p99"]),
+        "Cache hit share": readable.share(summary.cache.hit_share),
+        "Attempts / request": f"{summary.attempts.amplification:.3f} ×",
+        "Failed": readable.share(summary.failed_share),
+    }
+    shown = {
+        card.locator("h2").inner_text(): card.locator(".kpi-value").inner_text()
+        + card.locator(".kpi-unit").inner_text()
+        for card in page.locator(".kpi").all()
+    }
+    assert shown == {name: value.replace(" ", "") for name, value in expected.items()}
+    assert f"{summary.requests:,} requests" in page.locator(".page-head .subline").inner_text()
+
+
+def test_numbers_in_the_table_of_runs_are_those_of_the_summaries(wide: Watched, saved_runs: SavedRuns) -> None:
+    page = wide.go("/runs")
+    for entry in RunStore(saved_runs.root).entries():
+        if entry.summary is None:
+            continue
+        for population in ("hit", "miss"):
+            for name in ("p50", "p99"):
+                cell = page.locator(f'[row-id="{entry.id}"] [col-id="{population}_{name}"]')
+                expect(cell).to_have_text(
+                    readable.latency(entry.summary.latency[population]["intended"].percentiles[name])
+                )
+
+
+def test_a_damaged_run_is_listed_with_its_reason(wide: Watched, saved_runs: SavedRuns) -> None:
+    page = wide.go("/runs")
+    row = page.locator(f'[row-id="{saved_runs.damaged}"]')
+    expect(row.first).to_contain_text("20251124T190000Z")
+    expect(page.locator(f'.ag-center-cols-container [row-id="{saved_runs.damaged}"]')).to_contain_text(
+        "run.json is not whole JSON"
+    )
+
+
+def figures(page: Page) -> dict[str, dict]:
+    """What each graph holds: number of points, traces by name, texts of its axes."""
+    return page.evaluate("""() => Object.fromEntries([...document.querySelectorAll(".figure")].map((figure) => {
+      const plot = figure.matches(".js-plotly-plot") ? figure : figure.querySelector(".js-plotly-plot");
+      const length = (trace) => trace.type === "sankey" ? trace.link.value.length : trace.type === "indicator" ? 0
+        : Math.max(...["x", "y", "z"].map((key) => (trace[key] && trace[key].length) || 0));
+      const full = plot._fullData.map((trace) => ({
+        name: trace.name, type: trace.type, points: length(trace), colour: trace.line && trace.line.color,
+        x: trace.x && [...trace.x], y: trace.y && [...trace.y],
+      }));
+      const texts = (selector) => [...plot.querySelectorAll(selector)].map((text) => text.textContent);
+      return [figure.id, { traces: full, y: texts(".ytick text"), x: texts(".xtick text"),
+        titles: texts(".g-ytitle text, .g-xtitle text"), said: texts(".annotation-text") }];
+    }))""")
+
+
+def test_no_figure_of_a_run_is_empty_or_without_units(wide: Watched, saved_runs: SavedRuns) -> None:
+    drawn = figures(wide.go(f"/run/{saved_runs.storm}"))
+    assert len(drawn) == 8
+    unit = re.compile(r"(µs|ms| s|%|:\d\d|^p\d|^0$)")
+    for name, figure in drawn.items():
+        assert sum(trace["points"] for trace in figure["traces"]) > 5, name
+        if name == "run-flow":
+            continue
+        if name == "run-stages":
+            assert any(" ms" in said or " s" in said for said in figure["said"])
+            continue
+        for axis in ("x", "y"):
+            assert figure[axis], (name, axis)
+            told = all(unit.search(text) for text in figure[axis]) or bool(figure["titles"])
+            assert told, (name, axis, figure[axis])
+
+
+def test_hits_and_misses_are_not_swapped(wide: Watched, saved_runs: SavedRuns) -> None:
+    """Hits take about 22 ms and misses about 1 s: by name, by colour and by label."""
+    page = wide.go(f"/run/{saved_runs.storm}")
+    drawn = figures(page)
+    lines = {trace["name"]: trace for trace in drawn["run-latency"]["traces"] if trace["type"] == "scatter"}
+    assert 1.2 < lines["hit p50"]["y"][5] < 1.5  # log10 ms
+    assert 2.9 < lines["miss p50"]["y"][5] < 3.2
+    assert (lines["hit p50"]["colour"], lines["miss p50"]["colour"]) == ("#4cc9f0", "#ffb454")
+    ecdf = {trace["name"]: trace for trace in drawn["run-ecdf"]["traces"] if trace["points"] > 10}
+    assert half(ecdf["hit"]) < 2.0 < half(ecdf["miss"])
+    labels = " ".join(drawn["run-ecdf"]["said"])
+    assert re.search(r"hit p50 2\d\.\d ms", labels)
+    assert re.search(r"miss p50 1\.\d\d s", labels)
+
+
+def half(trace: dict) -> float:
+    """Where a distribution function passes one half."""
+    return next(x for x, y in zip(trace["x"], trace["y"], strict=True) if y >= 0.5)
+
+
+def test_population_filter_leaves_only_misses(wide: Watched, saved_runs: SavedRuns) -> None:
+    page = wide.go(f"/run/{saved_runs.storm}?show=miss")
+    drawn = figures(page)
+    names = {trace["name"] for trace in drawn["run-latency"]["traces"]}
+    assert "miss p50" in names
+    assert "hit p50" not in names
+
+
+def test_the_address_restores_the_view_theme_included(wide: Watched, saved_runs: SavedRuns) -> None:
+    page = wide.go(f"/run/{saved_runs.storm}?show=hit&slo=p99%3C50ms&theme=light")
+    assert page.locator("html").get_attribute("data-mantine-color-scheme") == "light"
+    expect(page.locator("#run-slo")).to_have_value("p99<50ms")
+    expect(page.locator("#run-show input:checked")).to_have_value("hit")
+    page.locator("#run-show label", has_text="Misses").click()
+    page.wait_for_function("location.search.includes('show=miss')")
+
+
+def test_a_wrong_slo_is_told_beside_its_field(wide: Watched, saved_runs: SavedRuns) -> None:
+    page = wide.go(f"/run/{saved_runs.storm}")
+    expect(page.locator("#run-pills .pill")).to_have_count(3)
+    page.locator("#run-slo").fill("p99<banana")
+    expect(page.locator(".slo-input .mantine-InputWrapper-error")).to_be_visible()
+    expect(page.locator("#run-pills .pill")).to_have_count(0)
+
+
+def test_dragging_over_latency_restricts_the_other_figures(wide: Watched, saved_runs: SavedRuns) -> None:
+    page = wide.go(f"/run/{saved_runs.storm}")
+    before = figures(page)["run-flow"]["traces"]
+    box = page.locator("#run-latency .nsewdrag").first.bounding_box()
+    assert box is not None
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * 0.3, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.6, y, steps=5)
+    page.mouse.up()
+    expect(page.locator("#run-brush-said")).to_contain_text("of load")
+    page.wait_for_function("location.search.includes('time=')")
+    wide.settle()
+    assert (
+        figures(page)["run-flow"]["traces"] != before
+        or page.evaluate("document.querySelector('#run-flow .node-label').textContent")
+        != f"requests {RunStore(saved_runs.root).open(saved_runs.storm).summary().requests:,}"
+    )
+
+
+def test_keys_lead_where_they_say(wide: Watched) -> None:
+    page = wide.go("/")
+    page.keyboard.press("r")
+    page.wait_for_url("**/runs")
+    wide.settle()
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.closest('#runs-filter, .filter') !== null")
+    page.keyboard.type("blocking")
+    page.keyboard.press("Escape")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("t")
+    expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", "light")
+    page.keyboard.press("l")
+    page.wait_for_url(re.compile(r"//[^/]+/$"))
+
+
+def test_markup_in_a_run_id_stays_text(wide: Watched) -> None:
+    page = wide.go("/run/%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E")
+    expect(page.locator("h1")).to_have_text("No such run")
+    assert page.locator("#content img").count() == 0
+
+
+def test_an_unknown_run_offers_the_nearest(wide: Watched, saved_runs: SavedRuns) -> None:
+    page = wide.go(f"/run/{saved_runs.storm[:-1]}x")
+    expect(page.locator(f'a[href="/run/{saved_runs.storm}"]')).to_be_visible()
+
+
+def test_unproven_runs_carry_their_verdict_across_the_figures(wide: Watched, saved_runs: SavedRuns) -> None:
+    page = wide.go(f"/run/{saved_runs.aborted}")
+    shown = page.evaluate("getComputedStyle(document.querySelector('.card-body:has(.figure)'), '::after').content")
+    assert "ABORTED" in shown
+    expect(page.locator(".banner.bad")).to_contain_text("Ctrl-C")
