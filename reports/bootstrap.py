@@ -79,7 +79,7 @@ class ChunkCounts:
 
 def run_length(chunks: int) -> int:
     """How many neighbouring chunks are drawn together: n^(1/3), the rate of Hall, Horowitz and Jing (1995)."""
-    return max(1, int(round(chunks ** (1 / 3))))
+    return max(1, round(float(np.cbrt(chunks))))
 
 
 def resample_weights(chunks: int, replicates: int, rng: np.random.Generator) -> Floats:

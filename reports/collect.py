@@ -80,17 +80,32 @@ def collect(manifest: Manifest, read: ReadBatches) -> Collected:
     """Read every sample once."""
     found = Collected()
     bounds = block_bounds(manifest.blocks)
-    kept: dict[str, list[npt.NDArray[Any]]] = {
-        name: [] for name in ("population", "intended_ns", "sent_ns", "scheduled_ms", "block", "success_population")
-    }
+    kept: dict[str, _Growing] = {}
     for batch in read(COLUMNS):
         for name, part in _collect_batch(found, batch, bounds).items():
-            kept[name].append(part)
-    for name, parts in kept.items():
-        if parts:
-            setattr(found, name, np.concatenate(parts))
-            parts.clear()
+            kept.setdefault(name, _Growing(part.dtype)).append(part)
+    for name, grown in kept.items():
+        setattr(found, name, grown.array())
     return found
+
+
+class _Growing:
+    """An array that grows in place: joining a list of parts at the end would need the memory twice."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self._array = np.empty(1 << 18, dtype)
+        self._used = 0
+
+    def append(self, part: npt.NDArray[Any]) -> None:
+        end = self._used + part.size
+        if end > self._array.size:
+            self._array.resize(max(end, self._array.size * 3 // 2), refcheck=False)
+        self._array[self._used : end] = part
+        self._used = end
+
+    def array(self) -> npt.NDArray[Any]:
+        self._array.resize(self._used, refcheck=False)
+        return self._array
 
 
 def _collect_batch(

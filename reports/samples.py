@@ -18,7 +18,10 @@ import pyarrow.parquet as pq
 from reports.schema import SAMPLE_SCHEMA
 
 ROW_GROUP: Final = 1 << 18
-"""Rows a parquet row group holds (but the last), and the most that a reader is handed at once."""
+"""Rows a parquet row group holds (but the last)."""
+
+READ_ROWS: Final = 1 << 16
+"""The most rows that a reader of parquet is handed at once."""
 
 
 def stream_path(run_dir: Path, pid: int) -> Path:
@@ -155,12 +158,12 @@ def sample_files(run_dir: Path) -> list[Path]:
 
 
 def iter_batches(run_dir: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """All samples of a run in batches of at most ROW_GROUP rows, only ``columns`` where given."""
+    """All samples of a run in batches of bounded size, only ``columns`` where given."""
     wanted = list(SAMPLE_SCHEMA.names if columns is None else columns)
     for path in sample_files(run_dir):
         if path.suffix == ".parquet":
-            with pq.ParquetFile(path) as parquet:
-                yield from parquet.iter_batches(batch_size=ROW_GROUP, columns=wanted, use_threads=False)
+            with pq.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as parquet:
+                yield from parquet.iter_batches(batch_size=READ_ROWS, columns=wanted, use_threads=False)
         else:
             for batch in iter_stream(path):
                 yield batch.select(wanted)
