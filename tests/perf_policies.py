@@ -1,8 +1,8 @@
 """What each policy costs a call that goes well, in microseconds of CPU: ``python -m tests.perf_policies``.
 
-Each variant is awaited in a short block; blocks of all variants take turns in random order, round after round, so that
-the machine's changes of speed hit them alike. A cost is the median over rounds of (block of the variant - block of a bare
-``await`` in the same round) / calls. The function inside returns at once: no policy has to wait, which is the usual case.
+Each variant is awaited in a short block; blocks of all variants take turns in random order, round after round, so
+that the machine's changes of speed hit them alike. A cost is the median over rounds of (block of the variant - block of
+a bare ``await`` in the same round) / calls. The function inside returns at once: no policy has to wait, as is usual.
 """
 
 from __future__ import annotations

@@ -141,6 +141,32 @@ async def test_nobody_overtakes_the_queue() -> None:
     assert bulk.in_flight == 1
 
 
+@virtual_time
+async def test_who_is_cancelled_with_the_place_in_hand_passes_it_on() -> None:
+    bulk = Bulkhead(max_in_flight=1, max_queued=5, clock=now)
+    await bulk.enter()
+    first, second = [asyncio.create_task(bulk.enter()) for _ in range(2)]
+    await asyncio.sleep(0)
+    bulk.leave(now())
+    first.cancel()  # it has the place, and has not run since
+    await second
+    assert first.cancelled()
+    assert (bulk.in_flight, bulk.queued) == (1, 0)
+
+
+@virtual_time
+async def test_who_gives_up_waiting_leaves_room_in_the_queue_at_once() -> None:
+    bulk = Bulkhead(max_in_flight=1, max_queued=1, clock=now)
+    await bulk.enter()
+    for _ in range(3):
+        waiting = asyncio.create_task(bulk.enter())
+        await asyncio.sleep(0)
+        assert bulk.queued == 1
+        waiting.cancel()
+        await asyncio.wait([waiting])
+    assert (bulk.queued, bulk.shed) == (0, 0)
+
+
 # The adaptive limit
 
 

@@ -103,6 +103,17 @@ def test_hits_and_evictions_are_those_of_async_lru(keys: list[int], size: int) -
 
 
 @virtual_time
+async def test_a_value_fetched_anew_counts_as_used() -> None:
+    store, upstream = CacheStore[str](ttl_s=10, max_entries=2, clock=now), Upstream(takes_s=0)
+    await store.fetch("old", upstream)
+    await store.fetch("other", upstream)
+    await asyncio.sleep(11)
+    await store.fetch("old", upstream)
+    await store.fetch("third", upstream)
+    assert [store.peek(key) is not None for key in ("old", "other", "third")] == [True, False, True]
+
+
+@virtual_time
 async def test_a_failure_is_not_kept() -> None:
     store, upstream = CacheStore[str](clock=now), Upstream()
     upstream.error = UpstreamUnavailable("down")
@@ -121,6 +132,9 @@ async def test_stale_while_revalidate_answers_at_once_and_refreshes_once_behind(
     answers = await asyncio.gather(*(store.fetch("key", upstream) for _ in range(100)))
     assert set(answers) == {Outcome("v1", "stale", -2.0)}
     assert now() == began
+    for _ in range(100):
+        await store.fetch("key", upstream)
+    assert len(asyncio.all_tasks()) == 2, "this test and one refresh"
     await asyncio.sleep(1)
     assert store.lookup("key") == Outcome("v2", "hit", 10.0)
     assert upstream.calls == 2

@@ -48,7 +48,7 @@ async def opened(upstream: Upstream, **settings: float) -> CircuitBreaker:
 
 
 @given(
-    calls=st.lists(st.tuples(st.integers(0, 25), st.booleans(), st.booleans()), max_size=150),
+    calls=st.lists(st.tuples(st.integers(0, 25) | st.integers(80, 130), st.booleans(), st.booleans()), max_size=150),
     failure_rate=st.sampled_from([0.25, 0.5, 1.0]),
     slow_rate=st.sampled_from([0.25, 0.75, 1.0]),
     min_calls=st.integers(1, 12),

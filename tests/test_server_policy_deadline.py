@@ -81,6 +81,20 @@ async def test_a_cancellation_from_outside_is_not_taken_for_its_own() -> None:
 
 
 @virtual_time
+async def test_cancelled_from_outside_in_the_very_moment_of_expiry_it_stays_cancelled() -> None:
+    @deadline(default_s=1.0, tick_s=TICK_S, clock=now)
+    async def call() -> None:
+        await sleep(100)
+
+    task = asyncio.create_task(call())
+    await asyncio.sleep(0.5)
+    asyncio.get_running_loop().call_at(1.25, task.cancel)
+    await asyncio.wait([task])
+    assert now() == 1.25
+    assert task.cancelled()
+
+
+@virtual_time
 async def test_the_budget_is_seen_in_every_task_below_and_nowhere_else() -> None:
     @deadline(default_s=10.0, clock=now)
     async def request() -> list[float]:
@@ -259,6 +273,19 @@ async def test_a_call_inside_itself_is_held_to_the_shorter_budget() -> None:
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
+
+
+@virtual_time
+async def test_a_call_inside_itself_that_ends_in_time_leaves_the_outer_deadline_in_force() -> None:
+    @deadline(budget_s=lambda seconds: seconds, tick_s=TICK_S, clock=now)
+    async def call(seconds: float) -> None:
+        if seconds == 5.1:
+            await call(5.09)  # the same tick
+            await asyncio.sleep(100)
+
+    with pytest.raises(DeadlineExceeded):
+        await call(5.1)
+    assert 5.1 <= now() <= 5.1 + TICK_S
 
 
 def test_a_decorated_function_may_go_from_one_loop_to_another() -> None:

@@ -46,15 +46,17 @@ def admitted(limiter: RateLimiter, key: str = "", max_wait_s: float = 0.0) -> fl
         return None
 
 
+@pytest.mark.parametrize("limit", ["overall", "per_key"])
 @given(gaps=GAPS, rate=RATES, patience_s=st.sampled_from([0.0, 0.5, 3.0]))
-def test_gcra_is_a_token_bucket(gaps: list[float], rate: Rate, patience_s: float) -> None:
+def test_gcra_is_a_token_bucket(limit: str, gaps: list[float], rate: Rate, patience_s: float) -> None:
     """With patience the bucket goes into debt: the wait is the time until the debt is paid."""
     at = 0.0
-    limiter, bucket = RateLimiter(overall=rate, clock=lambda: at), TokenBucket(rate)
+    limiter, bucket = RateLimiter(**{limit: rate}, clock=lambda: at), TokenBucket(rate)  # type: ignore[arg-type]
     for gap in gaps:
         at += gap
         expected = bucket.wait_s(at)
-        assert limiter.tokens == pytest.approx(max(0.0, bucket.tokens), abs=0.01)
+        if limit == "overall":
+            assert limiter.tokens == pytest.approx(max(0.0, bucket.tokens), abs=0.01)
         wait_s = admitted(limiter, max_wait_s=patience_s + 0.001)
         if expected > patience_s:
             assert wait_s is None
@@ -182,6 +184,14 @@ def test_the_number_of_keys_is_bounded_and_debts_forgiven_are_counted() -> None:
     snapshot = limiter.snapshot()
     assert snapshot.keys == 10
     assert snapshot.forgiven == 990, "the ten old keys owed nothing any more"
+
+
+def test_the_key_idle_for_longest_is_the_one_forgotten() -> None:
+    limiter = RateLimiter(per_key=Rate(1, 2), max_keys=2, clock=lambda: 0.0)
+    for key in ("busy", "idle", "busy", "new"):
+        limiter.reserve(key)
+    assert admitted(limiter, "busy") is None
+    assert admitted(limiter, "idle") == 0.0
 
 
 @virtual_time

@@ -189,7 +189,7 @@ def test_settings_that_make_no_sense_are_refused(wrong: dict[str, int]) -> None:
 
 
 @given(
-    events=st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=200),
+    events=st.lists(st.tuples(st.integers(0, 30) | st.integers(80, 130), st.booleans()), max_size=200),
     ratio=st.sampled_from([0.0, 0.25, 0.5, 1.0]),
     min_per_s=st.sampled_from([0.0, 0.5, 2.0]),
 )

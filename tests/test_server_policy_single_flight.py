@@ -111,6 +111,17 @@ async def test_an_heir_cancelled_before_it_wakes_passes_the_lead_on() -> None:
 
 
 @virtual_time
+async def test_leader_and_heir_cancelled_together_leave_the_lead_to_another() -> None:
+    flights, upstream = SingleFlight[str, str](), Upstream()
+    leader, follower, heir = [asyncio.create_task(flights.run("key", upstream)) for _ in range(3)]
+    await asyncio.sleep(0.5)
+    leader.cancel()
+    heir.cancel()  # its seat is still there when the leader unwinds
+    assert await follower == ("answer 1", True)
+    assert len(flights) == 0
+
+
+@virtual_time
 async def test_a_leader_out_of_time_does_not_fail_those_who_have_some_left() -> None:
     flights, upstream = SingleFlight[str, str](), Upstream()
 

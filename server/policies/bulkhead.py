@@ -101,8 +101,8 @@ class Bulkhead:
         return len(self._queue)
 
     def try_enter(self) -> bool:
-        """Take a place if one is free and nobody waits for it."""
-        if self._queue or self.in_flight >= self.limit:
+        """Take a place if one is free; while anyone waits none is."""
+        if self.in_flight >= self.limit:
             return False
         self.in_flight += 1
         return True
