@@ -17,6 +17,8 @@ import pyarrow.compute as pc
 from reports.bins import BINS, latency_bin
 from reports.schema import AGGREGATE_SCHEMA, POPULATIONS, Block, Population
 
+Times = npt.NDArray[np.int64]
+
 KEYS = [name for name in AGGREGATE_SCHEMA.names if name != "count"]
 """What an aggregate row is counted by."""
 
@@ -24,30 +26,31 @@ COLUMNS = ["scheduled_at", "sent_at", "latency_ns", "status", "error", "scenario
 """The sample columns that ``cells`` reads."""
 
 
-def block_bounds(blocks: Sequence[Block]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The measured windows as arrays ``(from, until)`` in ns, to be indexed by a sample's ``block``.
+class Windows:
+    """The measured windows of a run's blocks, to be looked up for many samples at once."""
 
-    A block that has no window yet, and index -1, have an empty one at the end of time.
-    """
-    never = np.iinfo(np.int64).max
-    lower = np.full(max((b.index for b in blocks), default=-1) + 2, never)
-    upper = lower.copy()
-    for b in blocks:
-        if b.measure_from_ns is not None:
-            lower[b.index] = b.measure_from_ns
-            upper[b.index] = never if b.measure_until_ns is None else b.measure_until_ns
-    return lower, upper
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        never = np.iinfo(np.int64).max
+        self._from = np.full(max((b.index for b in blocks), default=-1) + 2, never)
+        self._until = self._from.copy()
+        for b in blocks:
+            if b.measure_from_ns is not None:
+                self._from[b.index] = b.measure_from_ns
+                self._until[b.index] = never if b.measure_until_ns is None else b.measure_until_ns
 
+    def of(self, block: npt.NDArray[np.int16]) -> tuple[Times, Times]:
+        """Each sample's window ``[from, until)`` in ns, by its block.
 
-def within(
-    times: npt.NDArray[np.int64],
-    block: npt.NDArray[np.int16],
-    bounds: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
-) -> npt.NDArray[np.bool_]:
-    """Where ``times`` (ns) lie in ``[from, until)`` of their own block, by ``block_bounds``."""
-    lower, upper = bounds
-    result: npt.NDArray[np.bool_] = (times >= lower[block]) & (times < upper[block])
-    return result
+        Empty, at the end of time, for a block that has no window yet or that the manifest does not know (yet).
+        """
+        known = np.where((block >= 0) & (block < self._from.size), block, self._from.size - 1)
+        return self._from[known], self._until[known]
+
+    def hold(self, times: Times, block: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
+        """Where ``times`` (ns) lie in the window of their own block."""
+        start, end = self.of(block)
+        inside: npt.NDArray[np.bool_] = (times >= start) & (times < end)
+        return inside
 
 
 def cells(batch: pa.RecordBatch | pa.Table, blocks: Sequence[Block], started_ns: int) -> pa.Table:
@@ -67,7 +70,7 @@ def cells(batch: pa.RecordBatch | pa.Table, blocks: Sequence[Block], started_ns:
             "attempts": batch.column("attempts"),
             "status": batch.column("status"),
             "error": batch.column("error").cast(pa.string()),
-            "measured": within(scheduled, block, block_bounds(blocks)),
+            "measured": Windows(blocks).hold(scheduled, block),
             "bin": latency_bin(from_intended),
         }
     )

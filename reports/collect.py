@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from reports.aggregate import block_bounds, within
+from reports.aggregate import Windows
 from reports.schema import POPULATIONS, Manifest, Population
 
 ReadBatches = Callable[[Sequence[str]], Iterator[pa.RecordBatch]]
@@ -79,10 +79,10 @@ class Collected:
 def collect(manifest: Manifest, read: ReadBatches) -> Collected:
     """Read every sample once."""
     found = Collected()
-    bounds = block_bounds(manifest.blocks)
+    windows = Windows(manifest.blocks)
     kept: dict[str, _Growing] = {}
     for batch in read(COLUMNS):
-        for name, part in _collect_batch(found, batch, bounds).items():
+        for name, part in _collect_batch(found, batch, windows).items():
             kept.setdefault(name, _Growing(part.dtype)).append(part)
     for name, grown in kept.items():
         setattr(found, name, grown.array())
@@ -108,9 +108,7 @@ class _Growing:
         return self._array
 
 
-def _collect_batch(
-    found: Collected, batch: pa.RecordBatch, bounds: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
-) -> dict[str, npt.NDArray[Any]]:
+def _collect_batch(found: Collected, batch: pa.RecordBatch, windows: Windows) -> dict[str, npt.NDArray[Any]]:
     scheduled, sent, latency, status, block, attempts = (
         batch.column(name).to_numpy(zero_copy_only=False)
         for name in ("scheduled_at", "sent_at", "latency_ns", "status", "block", "attempts")
@@ -123,7 +121,7 @@ def _collect_batch(
 
     end = sent + latency
     from_intended = end - scheduled
-    measured = within(scheduled, block, bounds)
+    measured = windows.hold(scheduled, block)
     success = clean & (status >= 200) & (status < 300)
     good = measured & success
     bad = measured & ~success
@@ -132,9 +130,9 @@ def _collect_batch(
     found.requests += int(measured.sum())
     found.successes += int(good.sum())
     found.outside += int(batch.num_rows - measured.sum())
-    found.completed += int(within(end, block, bounds).sum())
+    found.completed += int(windows.hold(end, block).sum())
     found.latency_sum_ns += float(from_intended[measured].sum())
-    lower, upper = (bound[block] for bound in bounds)
+    lower, upper = windows.of(block)
     overlap = np.minimum(end, upper) - np.maximum(scheduled, lower)
     found.in_flight_ns += float(overlap[(overlap > 0) & (lower < upper)].sum())
 
