@@ -46,8 +46,12 @@ def _figures(runs: Sequence[Run]) -> list[str]:
 
 def _text(words: str) -> str:
     """Words as Markdown shows them unchanged, on one line."""
-    return _SPECIAL.sub(r"\\\1", " ".join(words.split())).replace("@", "&#64;")
+    return _SPECIAL.sub(r"\\\1", _one_line(words)).replace("@", "&#64;")
 
 
 def _code(words: str) -> str:
-    return " ".join(words.replace("`", "'").split())
+    return _one_line(words).replace("`", "'")
+
+
+def _one_line(words: str) -> str:
+    return "".join(character for character in " ".join(words.split()) if character.isprintable())

@@ -16,7 +16,7 @@ from reports.knee import find_knee
 from reports.levels import Level, LevelVerdict, Repeat, judge_level
 from reports.replicates import interval_of_mean
 from reports.schema import Workload
-from reports.sizing import TARGETS, Host, ProcessLoad, assumptions, planned_load, processes_per_host, size_for
+from reports.sizing import Host, ProcessLoad, assumptions, planned_load, processes_per_host, size_for
 from reports.slo import parse_slo
 from tests.closed_system import ClosedSystem
 from tests.measured_runs import Stretch, save_measured
@@ -253,7 +253,3 @@ def test_the_load_of_an_open_loop_is_its_rate(tmp_path: Path) -> None:
 def test_a_server_that_is_not_ours_has_no_size(tmp_path: Path) -> None:
     stretch = Stretch(miss_ms=[300.0] * 100, server_cpu_s=None, server_rss_bytes=None)
     assert process_load(level_of(save_measured(tmp_path, [stretch]))) is None
-
-
-def test_the_sizes_that_are_printed_are_for_ten_thousand_to_a_million() -> None:
-    assert TARGETS == (10_000, 100_000, 1_000_000)
