@@ -8,11 +8,10 @@ gevent's timers must do.
 from __future__ import annotations
 
 import ctypes
-import heapq
-import itertools
 import os
 import sys
 import time
+from heapq import heappop, heappush
 from typing import Any, Protocol
 
 import gevent
@@ -43,8 +42,8 @@ class TimerfdAlarm:
         self._settime = libc.timerfd_settime
         self._settime.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
         self._spec_address = ctypes.addressof(self._spec)
-        self._sleepers: list[list[Any]] = []  # [due, order, greenlet or None when it was killed meanwhile]
-        self._order = itertools.count()
+        self._due: list[int] = []  # a heap of the keys of _sleepers, and of those that were killed meanwhile
+        self._sleepers: dict[int, Any] = {}
         self._ringing = False
         self._hub = get_hub()
         self._watcher = self._hub.loop.io(self._fd, _READ)
@@ -52,14 +51,17 @@ class TimerfdAlarm:
 
     def sleep_until(self, due_ns: int) -> None:
         """See :class:`Alarm`."""
-        sleeper = [due_ns, next(self._order), gevent.getcurrent()]
-        heapq.heappush(self._sleepers, sleeper)
-        if self._sleepers[0] is sleeper and not self._ringing:
+        due, sleepers = self._due, self._sleepers
+        while due_ns in sleepers:
+            due_ns += 1
+        sleepers[due_ns] = gevent.getcurrent()
+        heappush(due, due_ns)
+        if due[0] == due_ns and not self._ringing:
             self._arm(due_ns)
         try:
             self._hub.switch()
         except BaseException:
-            sleeper[2] = None
+            sleepers.pop(due_ns, None)
             raise
 
     def _arm(self, due_ns: int) -> None:
@@ -69,20 +71,20 @@ class TimerfdAlarm:
             raise OSError(ctypes.get_errno(), "timerfd_settime")
 
     def _ring(self) -> None:
-        sleepers = self._sleepers
+        due, sleepers = self._due, self._sleepers
         now_ns = time.perf_counter_ns()
         self._ringing = True
         try:
             for _ in range(_WAKE_AT_ONCE):
-                if not sleepers or sleepers[0][0] > now_ns:
+                if not due or due[0] > now_ns:
                     break
-                greenlet = heapq.heappop(sleepers)[2]
+                greenlet = sleepers.pop(heappop(due), None)
                 if greenlet is not None:
                     greenlet.switch()
         finally:
             self._ringing = False
-            if sleepers:
-                self._arm(sleepers[0][0])
+            if due:
+                self._arm(due[0])
             else:
                 os.read(self._fd, 8)
 

@@ -55,8 +55,7 @@ def _session(options: argparse.Namespace) -> Session:
     """Everything that can fail before the load starts. Raises ValueError or OSError."""
     scenario = scenarios.load(options.scenario)
     target = parse_target(options.url, scenario.path)
-    if not options.i_may_load_this_host and not target.is_loopback:
-        raise ValueError(f"{target.host} is not this machine: add --i-may-load-this-host if you may load it")
+    target.refuse_foreign(allowed=options.i_may_load_this_host)
     workload = Workload(scenario, options.seed)
     recorder = Recorder(options.run_dir, os.getpid(), scenario.name, options.block)
     return Session(

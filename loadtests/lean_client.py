@@ -116,6 +116,7 @@ class LeanClient:
                 sock.close()
                 error = "timeout" if isinstance(failure, TimeoutError) else "connect"
             except BaseException:
+                self.done_ns = time.perf_counter_ns()
                 sock.close()
                 raise
             else:

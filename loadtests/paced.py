@@ -36,6 +36,10 @@ class PacedTasks(TaskSet):
         self._plan = asker.session.plan(asker.number)
         self.wait()  # type: ignore[no-untyped-call]
 
+    def get_next_task(self) -> Any:
+        """Return the one task there is; Locust would draw it by lot."""
+        return self.tasks[0]
+
     def wait_time(self) -> float:
         """Decide on the next request and return the seconds until it is due."""
         now_ns = time.perf_counter_ns()

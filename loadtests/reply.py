@@ -140,4 +140,7 @@ def error_name(status: int, body: bytes) -> str:
 
 def echoes(body: bytes, tags: tuple[bytes, ...]) -> bool:
     """Return whether every tag stands in the body."""
-    return all(tag in body for tag in tags)
+    for tag in tags:  # noqa: SIM110  # a generator for all() costs more than the searches
+        if tag not in body:
+            return False
+    return True

@@ -137,19 +137,25 @@ class Session:
 
     def flush(self) -> None:
         """Have everything recorded so far on disk."""
-        self._guarded(self.recorder.flush)
+        try:
+            self.recorder.flush()
+        except OSError as error:
+            self._give_up(error)
 
     def close(self) -> None:
         """End the sample file."""
-        self._guarded(self.recorder.close)
+        try:
+            self.recorder.close()
+        except OSError as error:
+            self._give_up(error)
 
     def _record(self, row: Row) -> None:
-        self._guarded(self.recorder.record, row)
-
-    def _guarded(self, write: Callable[..., None], *arguments: Row) -> None:
-        """A disk that refuses ends the load, rather than one user: see ``recorder_failed``."""
         try:
-            write(*arguments)
+            self.recorder.record(row)
         except OSError as error:
-            self.recorder_error = error
-            self.recorder_failed.set()
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        """A disk that refuses ends the load, rather than the one user who happened to write."""
+        self.recorder_error = error
+        self.recorder_failed.set()

@@ -44,6 +44,11 @@ class Target:
             ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback for _, address in self.addresses()
         )
 
+    def refuse_foreign(self, *, allowed: bool) -> None:
+        """Raise ValueError for a host that is not this machine, unless its owner's consent is ``allowed``."""
+        if not allowed and not self.is_loopback:
+            raise ValueError(f"{self.host} is not this machine: add --i-may-load-this-host if you may load it")
+
 
 def parse_target(url: str, path: str) -> Target:
     """Return the target that ``url`` (http or https; a path in it replaces ``path``) names.
