@@ -28,7 +28,7 @@ class RunWriter:
     def __init__(self, directory: Path, manifest: Manifest) -> None:
         self.directory = directory
         self.manifest = manifest
-        self._ticks = ticks_path(directory).open("xb")
+        ticks_path(directory).touch(exist_ok=False)
 
     @property
     def id(self) -> str:
@@ -45,8 +45,9 @@ class RunWriter:
 
     def append_tick(self, tick: dict[str, Any]) -> None:
         """Add one line to ``ticks.jsonl``; readers see it at once."""
-        self._ticks.write(orjson.dumps(tick, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE))
-        self._ticks.flush()
+        line = orjson.dumps(tick, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
+        with ticks_path(self.directory).open("ab") as file:
+            file.write(line)
 
     def finish(self, status: Status, reason: str | None = None) -> None:
         """End the run: compact the streams, write aggregate and summary, and last replace the manifest.
@@ -54,7 +55,6 @@ class RunWriter:
         Call it when the load processes have ended and ``save`` has had the final blocks. If it dies half-way the
         run still reads as crashed, with every sample; it may be called again.
         """
-        self._ticks.close()
         compact(self.directory)
         run = Run(self.directory, self.manifest)
         partial = self.directory / "aggregate.parquet-partial"
