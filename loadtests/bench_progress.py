@@ -166,7 +166,7 @@ class Progress:
         if due or changed:
             self._last_line_at = now
             self._last_phase = (status.block, status.phase)
-            self.say(f"{_where(status)} · {_figures(status)} · {_clock_time(status.left_s)} left")
+            self.say(" · ".join([_where(status), *_figures(status), f"{_clock_time(status.left_s)} left"]))
 
 
 def _view(status: Status) -> Group:
@@ -176,19 +176,19 @@ def _view(status: Status) -> Group:
         ProgressBar(total=1.0, completed=min(1.0, status.done), width=24),
         Text(f"{_clock_time(status.left_s)} left", style="dim"),
     )
-    return Group(top, Text(_figures(status), overflow="ellipsis", no_wrap=True))
+    return Group(top, *(Text(line, overflow="ellipsis", no_wrap=True) for line in _figures(status)))
 
 
 def _where(status: Status) -> str:
     return f"block {status.block}/{status.blocks} · {status.arm} · {status.phase}"
 
 
-def _figures(status: Status) -> str:
+def _figures(status: Status) -> tuple[str, str]:
     recent = status.recent
     hits = "–" if recent.hit_share is None else f"{recent.hit_share:.0%}"
     return (
-        f"{status.users} users · {recent.requests_per_s:,.0f} req/s · hits {hits} · "
-        f"hit {recent.hit} · miss {recent.miss} · {recent.failed} failed"
+        f"{status.users} users · {recent.requests_per_s:,.0f} req/s · {recent.failed} failed · hits {hits}",
+        f"hit {recent.hit} · miss {recent.miss}",
     )
 
 

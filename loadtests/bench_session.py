@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import signal
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from loadtests.processes import ChildError, Children
 from reports.errors import StoreError
 from reports.run import Run
 from reports.schema import Status
-from reports.store import RunStore
+from reports.store import DEFAULT_ROOT, RunStore
 
 _EXIT_USAGE = 2
 _EXIT_INVALID = 5
@@ -60,12 +61,7 @@ async def run_bench(options: BenchOptions, console: Console, errors: Console) ->
             kept = []
             outcome = replace(outcome, exit_code=outcome.exit_code or 1)
     if kept:
-        from reports.terminal import print_experiment  # late: its statistics take a second to import
-
-        print_experiment(store, experiment.id)
-        for directory in kept:
-            console.print(f"Saved: {directory}", highlight=False, soft_wrap=True)
-        console.print("Browse: make dash", highlight=False)
+        _print_report(console, store, experiment, kept)
     if outcome.reason is not None:
         errors.print(f"bench: {outcome.reason}")
     if outcome.log_tail:
@@ -75,6 +71,15 @@ async def run_bench(options: BenchOptions, console: Console, errors: Console) ->
     if options.require_valid and outcome.status == "complete":
         return _EXIT_INVALID if any(_verdict(record) != "VALID" for record in experiment.records) else 0
     return outcome.exit_code
+
+
+def _print_report(console: Console, store: RunStore, experiment: Experiment, kept: Sequence[Path]) -> None:
+    from reports.terminal import print_experiment  # late: its statistics take a second to import
+
+    print_experiment(store, experiment.id, console)
+    flags = "" if store.root == DEFAULT_ROOT else f" DASH_FLAGS='--runs {store.root}'"
+    for line in (*(f"Saved: {directory}" for directory in kept), f"Browse: make dash{flags}"):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _verdict(record: RunRecord) -> str:

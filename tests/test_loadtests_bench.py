@@ -33,7 +33,10 @@ class Bench:
     def __init__(self, runs: Path, *flags: str) -> None:
         self.store = RunStore(runs)
         command = [sys.executable, "-m", "loadtests", "bench", "--runs", str(runs), *flags]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        environment = {**os.environ, "TMPDIR": str(runs.parent)}  # the logs that a failed bench leaves
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
 
     def children(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
@@ -192,13 +195,16 @@ def test_a_server_that_is_no_tailgate_is_measured_without_its_help(start: Callab
     assert set(run.samples(["error"])["error"].to_pylist()) == {""}
 
 
-def test_ctrl_c_while_servers_start_leaves_nothing(start: Callable[..., Bench]) -> None:
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_while_servers_start_leaves_nothing(
+    start: Callable[..., Bench], number: signal.Signals, exit_code: int
+) -> None:
     bench = start(*LONG)
     bench.wait_until(bench.children)
     children = bench.children()
-    bench.interrupt()
+    bench.process.send_signal(number)
     code, _, _ = bench.end(15)
-    assert code == 130
+    assert code == exit_code
     assert_gone(children)
     assert bench.store.ids() == []
 
