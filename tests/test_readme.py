@@ -1,0 +1,131 @@
+"""Every command of the README is run: here in small, or by ``.ci/run`` as it stands."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+COMMANDS = [
+    line.strip()
+    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.strip()
+]
+BY_CI = ["make bench"]
+# In the README's order: the first leaves the run that the others show.
+TO_THE_END = [
+    "make bench MODE=async USERS=200 DURATION=5",
+    "python -m reports list",
+    "python -m reports show latest",
+    "python -m reports export latest --output report.html",
+]
+UNTIL_STOPPED = {
+    "make dash": ("8050", "/runs"),
+    "python -m server --port 8080": ("8080", "/readyz"),
+    "locust -f loadtests/locustfile.py --host http://127.0.0.1:8080": ("8089", "/"),
+    "python -m server --gemini_client aiohttp": ("8080", "/readyz"),
+}
+SETTINGS = ["export GEMINI_API_KEY=..."]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's files in a folder of their own, set up: commands run there leave nothing behind here."""
+    folder = tmp_path_factory.mktemp("checkout") / "tailgate"
+    skipped = (".git", ".venv*", "runs", "__pycache__", "*.egg-info", ".*_cache", ".hypothesis")
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*skipped))
+    (folder / ".venv").symlink_to(sys.prefix)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def environment() -> dict[str, str]:
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "BENCH_FLAGS": "--ramp 1 --warmup 1",
+        "GEMINI_API_KEY": "...",
+    }
+
+
+def test_every_command_is_known() -> None:
+    assert sorted(COMMANDS) == sorted([*BY_CI, *TO_THE_END, *UNTIL_STOPPED, *SETTINGS])
+
+
+def test_ci_runs_what_this_suite_does_not() -> None:
+    ci = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert set(BY_CI) <= set(ci)
+
+
+def test_every_link_leads_to_a_file() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)|(?:src|srcset)=\"([^\"]+)\"", README)
+    targets = [one or other for one, other in links if "://" not in (one or other)]
+    assert targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_commands_that_end(checkout: Path, environment: dict[str, str]) -> None:
+    for command in TO_THE_END:
+        done = subprocess.run(command, shell=True, cwd=checkout, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    assert (checkout / "report.html").stat().st_size > 1_000_000
+    assert len(list((checkout / "reports" / "runs").iterdir())) == 1
+
+
+@pytest.mark.parametrize("command", UNTIL_STOPPED)
+def test_commands_that_serve(command: str, checkout: Path, environment: dict[str, str]) -> None:
+    default_port, path = UNTIL_STOPPED[command]
+    port = str(_free_port())
+    ports = {"PORT": port, "TAILGATE_PORT": port, "LOCUST_WEB_PORT": port}
+    with _running(command.replace(default_port, port), checkout, environment | ports) as process:
+        status = _status_of(f"http://127.0.0.1:{port}{path}", process)
+        assert status == 200
+
+
+@contextmanager
+def _running(command: str, folder: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(command, shell=True, cwd=folder, env=environment, start_new_session=True)
+    try:
+        yield process
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.wait(timeout=30)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def _status_of(url: str, process: subprocess.Popen[bytes]) -> int:
+    deadline = time.monotonic() + 45
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "it ended by itself"
+        try:
+            with urllib.request.urlopen(url, timeout=10) as reply:
+                return int(reply.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError(f"{url} did not answer")
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
