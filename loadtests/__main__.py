@@ -1,5 +1,6 @@
 """`python -m loadtests COMMAND`. Each command is a module of its own, imported only when it is asked for."""
 
+import signal
 import sys
 
 _COMMANDS = {
@@ -23,6 +24,7 @@ def main(arguments: list[str]) -> int:
 
         return bench.main(rest)
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one finds us on the way out
         return 130
 
 

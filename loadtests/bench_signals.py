@@ -4,14 +4,15 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopSignals:
-    """Counts requests to stop, as long as the event loop runs; `hurry` is called at the second, `leave` at the third.
+    """Counts requests to stop while the event loop runs; `hurry` is called at the second, `leave` at the third.
 
-    After the third the process ends on the spot, which harms no one else: its children die with it, and samples are on
+    Once the loop is closed they do nothing. After the third the process ends on the spot, which harms no one else: its children die with it, and samples are on
     disk up to their last second. A signal that was ignored at the start (nohup) stays ignored.
     """
 
@@ -19,11 +20,16 @@ class StopSignals:
         self._hurry = hurry
         self._leave = leave
         self._count = 0
-        self._first: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._first: asyncio.Future[signal.Signals] = self._loop.create_future()
         for number in _SIGNALS:
-            if signal.getsignal(number) is signal.SIG_IGN:
-                continue
-            asyncio.get_running_loop().add_signal_handler(number, self._take, number)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                # not by the loop, whose handlers go with it: a late signal would kill the process on its way out
+                signal.signal(number, self._hand_over)
+
+    def _hand_over(self, number: int, _frame: FrameType | None) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._take, signal.Signals(number))
 
     def _take(self, number: signal.Signals) -> None:
         self._count += 1
