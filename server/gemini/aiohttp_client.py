@@ -43,13 +43,14 @@ class AiohttpGemini:
         """One call on a pooled connection."""
         session = self._session or self._open_session()
         try:
-            async with session.post(
+            # Awaited, not entered: a whole read gives the connection back, and a failed one closes it.
+            response = await session.post(
                 self._urls.get(call.model) or self._url(call.model),
                 data=encode_call(call),
-                timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=_CONNECT_TIMEOUT_S),
+                timeout=aiohttp.ClientTimeout(timeout_s, sock_connect=_CONNECT_TIMEOUT_S),
                 allow_redirects=False,
-            ) as response:
-                body = await response.read()
+            )
+            body = await response.read()
         except aiohttp.ServerTimeoutError:
             raise UpstreamUnavailable(f"Gemini could not be reached within {_CONNECT_TIMEOUT_S:g} s") from None
         except TimeoutError:
