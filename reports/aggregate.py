@@ -105,7 +105,7 @@ def to_rows(table: pa.Table) -> list[list[Any]]:
 
 
 def from_rows(rows: Sequence[Sequence[Any]]) -> pa.Table:
-    """A tick's ``cells`` as an aggregate. Raises ``ValueError`` (pa.ArrowInvalid) where a row does not fit."""
+    """A tick's ``cells`` as an aggregate. Raises ``ValueError`` or ``TypeError`` for rows that do not fit."""
     columns = list(zip(*rows, strict=True)) or [() for _ in AGGREGATE_SCHEMA]
     return pa.table(
         [pa.array(column, field.type) for column, field in zip(columns, AGGREGATE_SCHEMA, strict=True)],

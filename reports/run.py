@@ -65,7 +65,10 @@ class Run:
             except (OSError, pa.ArrowException) as error:
                 raise RunDamaged(self.path.name, f"aggregate.parquet: {str(error).splitlines()[0]}") from error
         if self.live:
-            return aggregate.merge(aggregate.from_rows(tick.get("cells", ())) for tick in self.ticks())
+            try:
+                return aggregate.merge(aggregate.from_rows(tick.get("cells", ())) for tick in self.ticks())
+            except (ValueError, TypeError) as error:
+                raise RunDamaged(self.path.name, f"ticks.jsonl: {str(error).splitlines()[0]}") from error
         return self.count_samples()
 
     def count_samples(self) -> pa.Table:

@@ -172,6 +172,9 @@ def test_a_silent_run_has_crashed_and_is_read_from_its_samples(tmp_path: Path) -
     assert sum(store.open(writer.id).aggregate()["count"].to_pylist()) == 100  # live: what ticks have told
     with pytest.raises(RunBusy):
         store.delete(writer.id)
+    writer.append_tick({"seq": 1, "cells": [[1, 2, 3]]})
+    with pytest.raises(RunDamaged, match="ticks"):
+        store.open(writer.id).aggregate()
     long_ago = time.time() - 3600
     for name in ("run.json", "ticks.jsonl"):
         os.utime(writer.directory / name, (long_ago, long_ago))
