@@ -40,11 +40,19 @@ class LiveArm:
 class BlockLoad:
     """One block: `run` runs it, once; `tick` is to be called every second meanwhile.
 
-    `position` counts the experiment's blocks from 1. `phase`, `users` and `block` say where it is.
+    `position` counts the experiment's blocks from 1. `phase`, `users` and `block` say where it is. `first_user` is the
+    number of the first user of the run's first block: each block has users of its own, or it would ask what the one
+    before has put into the cache.
     """
 
     def __init__(
-        self, options: BenchOptions, live: LiveArm, position: int, children: Children, cores: Sequence[int]
+        self,
+        options: BenchOptions,
+        live: LiveArm,
+        position: int,
+        children: Children,
+        cores: Sequence[int],
+        first_user: int = 0,
     ) -> None:
         self.live = live
         self.position = position
@@ -53,6 +61,7 @@ class BlockLoad:
             index=len(live.record.writer.manifest.blocks), arm=live.arm.letter, started_ns=time.time_ns()
         )
         self._options = options
+        self._first_user = first_user + self.block.index * options.users
         self._generators = Generators(options, children, cores)
         self._edges: list[Edge] = []
         self._last = edge(live.server.pid, [])
@@ -95,7 +104,11 @@ class BlockLoad:
     async def _ramp(self) -> None:
         record = self.live.record
         await self._generators.start(
-            f"generator of block {self.position}", self.live.server, record.writer.directory, self.block.index
+            f"generator of block {self.position}",
+            self.live.server,
+            record.writer.directory,
+            self.block.index,
+            self._first_user,
         )
         record.add_load_pids(self._generators.pids)
         self._put(started_ns=time.time_ns())

@@ -4,6 +4,7 @@ import asyncio
 import os
 import secrets
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from loadtests import scenarios
 from loadtests.bench_block import BlockLoad, LiveArm
 from loadtests.bench_environment import environment, revision
 from loadtests.bench_options import BenchOptions
-from loadtests.bench_plan import DRAIN_S, Arm, arms_of, expected_s, in_alternation
+from loadtests.bench_plan import DRAIN_S, Arm, expected_s, in_alternation
 from loadtests.bench_progress import Progress, RecentRequests, Status
 from loadtests.bench_record import RunRecord
 from loadtests.bench_servers import ServerUnderTest, foreign_server, own_server, start_server
@@ -25,15 +26,24 @@ _PHASES = {"idle": "starting", "warmup": "warm-up"}
 
 
 class Experiment:
-    """One bench. `run` and `tick_forever` are to go on side by side; either may be cancelled at any moment.
+    """Arms under load, block by block. `run` and `tick_forever` are to go on side by side; either may be cancelled.
 
-    `records` are the runs that have been created, `id` is what they share, `blocks` the arm of each block to come.
+    `records` are the runs that have been created, `id` is what they share, `kind` says in it what was done; `blocks` is
+    the arm of each block to come.
     """
 
-    def __init__(self, options: BenchOptions, store: RunStore, children: Children, progress: Progress) -> None:
-        self.arms = arms_of(options.mode, options.settings, options.changes, options.host)
+    def __init__(
+        self,
+        kind: str,
+        options: BenchOptions,
+        arms: Sequence[Arm],
+        store: RunStore,
+        children: Children,
+        progress: Progress,
+    ) -> None:
+        self.arms = tuple(arms)
         self.blocks = in_alternation(self.arms, options.rounds)
-        self.id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{options.scenario}-{options.mode}-{secrets.token_hex(2)}"
+        self.id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{options.scenario}-{kind}-{secrets.token_hex(2)}"
         self.records: list[RunRecord] = []
         self._options = options
         self._store = store
@@ -43,10 +53,22 @@ class Experiment:
         self._load: BlockLoad | None = None
         self._recent = RecentRequests()
         self._common: dict[str, Any] = {}
+        self._workload: dict[str, Any] = {}
         self._ticked_at = 0.0
         self._server_cores, others = divide_cores(_own_cores())
         self._generator_cores = others[: options.generators]
         self._runner_cores = others[options.generators :] or others  # the runner must not disturb what it measures
+
+    @property
+    def headline(self) -> str:
+        """What is going to be done, in one line."""
+        options, timing, blocks = self._options, self._options.timing, len(self.blocks)
+        arms = " against ".join(arm.label for arm in self.arms)
+        phases = f"{timing.ramp_s:g} s ramp + {timing.warmup_s:g} s warm-up + {timing.measure_s:g} s measured"
+        return (
+            f"{arms}: scenario {options.scenario}, {options.users} users, seed {options.seed}; "
+            f"{blocks} block{'s' if blocks > 1 else ''} of {phases}; about {self.expected_s:.0f} s"
+        )
 
     @property
     def expected_s(self) -> float:
@@ -55,38 +77,47 @@ class Experiment:
 
     async def run(self) -> None:
         """From nothing to the last block's end. Raises ChildError, BenchError, StoreError or OSError when it cannot."""
-        if self._runner_cores:
-            os.sched_setaffinity(0, self._runner_cores)
         for arm, server in await self._servers_up():
-            record = RunRecord(self._store.create(self._manifest(arm, server)))
-            self.records.append(record)
-            self._live[arm.name] = LiveArm(arm, server, record)
+            self._live[arm.name] = self._go_live(arm, server, self._options)
         for position, arm in enumerate(self.blocks, 1):
-            self._recent = RecentRequests()
-            self._load = BlockLoad(self._options, self._live[arm.name], position, self._children, self._generator_cores)
-            await self._load.run()
+            await self._run_block(self._options, self._live[arm.name], position)
+
+    def _go_live(self, arm: Arm, server: ServerUnderTest, options: BenchOptions) -> LiveArm:
+        """Create the run of an arm whose server is up."""
+        record = RunRecord(self._store.create(self._manifest(arm, server, options)))
+        self.records.append(record)
+        return LiveArm(arm, server, record)
+
+    async def _run_block(self, options: BenchOptions, live: LiveArm, position: int, first_user: int = 0) -> None:
+        """One block of the load that `options` say; users are numbered from `first_user` plus a block's worth each."""
+        self._recent = RecentRequests()
+        self._load = BlockLoad(options, live, position, self._children, self._generator_cores, first_user)
+        await self._load.run()
 
     async def _servers_up(self) -> list[tuple[Arm, ServerUnderTest]]:
         """The server of each arm, ready, and the common manifest meanwhile."""
+        if self._runner_cores:
+            os.sched_setaffinity(0, self._runner_cores)
         options = self._options
         if options.host is not None:
             server = await foreign_server(options.host)
             self._common = await asyncio.to_thread(self._common_manifest)
             return [(self.arms[0], server)]
         self._progress.waiting("starting the servers" if len(self.arms) > 1 else "starting the server")
-        ports = [options.port, 0]
         children = [
-            await start_server(arm, port, options.seed, self._children, self._server_cores)
-            for arm, port in zip(self.arms, ports, strict=False)
+            await start_server(arm, 0 if position else options.port, options.seed, self._children, self._server_cores)
+            for position, arm in enumerate(self.arms)
         ]
         self._common = await asyncio.to_thread(self._common_manifest)
         return [
             (arm, await own_server(child, arm, options.seed)) for arm, child in zip(self.arms, children, strict=True)
         ]
 
-    def _manifest(self, arm: Arm, server: ServerUnderTest) -> Manifest:
+    def _manifest(self, arm: Arm, server: ServerUnderTest, options: BenchOptions) -> Manifest:
         known = server.config or server.argv
         return Manifest(
+            users=options.users,
+            workload=WorkloadRecord.of({**self._workload, "users": options.users}),
             arm=arm.letter,
             label=arm.label,
             mode=arm.mode,
@@ -100,17 +131,15 @@ class Experiment:
         """What the manifests of all arms share. Takes a moment (the workload is composed, git is asked)."""
         options = self._options
         commit, dirty = revision()
-        workload = Workload(scenarios.load(options.scenario), options.seed).manifest()
+        self._workload = Workload(scenarios.load(options.scenario), options.seed).manifest()
         return {
             "experiment": self.id,
             "scenario": options.scenario,
             "seed": options.seed,
-            "users": options.users,
             "duration_s": options.timing.measure_s,
             "commit": commit,
             "dirty": dirty,
             "command": list(options.command),
-            "workload": WorkloadRecord.of({**workload, "users": options.users}),
             "environment": environment({"server": self._server_cores, "generator": self._generator_cores}),
         }
 

@@ -45,11 +45,12 @@ class Generators:
         """How many cores they may keep busy."""
         return min(self._options.generators, len(self._cores) or self._options.generators)
 
-    async def start(self, label: str, server: ServerUnderTest, run_dir: Path, block: int) -> None:
-        """Start the processes and wait until all are ready. Raises ChildError when one is not."""
+    async def start(self, label: str, server: ServerUnderTest, run_dir: Path, block: int, first_user: int) -> None:
+        """Start the processes and wait until all are ready. Raises ChildError when one is not.
+
+        Users are numbered from `first_user` on.
+        """
         shares = split(self._options.users, self._options.generators)
-        # Each block has users of its own, or every block would ask what the one before has put into the cache.
-        first_user = block * self._options.users
         for number, users in enumerate(shares, 1):
             name = label if len(shares) == 1 else f"{label} ({number} of {len(shares)})"
             command = self._command(server, run_dir, block, first_user, users)

@@ -1,7 +1,7 @@
 """What a bench does in which order: arms, blocks in alternation, and how long it takes.
 
-Blocks of two arms alternate as A B B A, so that a machine that grows slower or faster over the minutes does so for both
-arms alike (any drift that is linear in time cancels out of the difference).
+Blocks of two arms alternate as A B B A, those of more as A B C C B A, so that a machine that grows slower or faster
+over the minutes does so for all arms alike (any drift that is linear in time cancels out of the difference).
 """
 
 from collections.abc import Mapping, Sequence
@@ -76,11 +76,8 @@ def arms_of(
 
 
 def in_alternation(arms: Sequence[Arm], rounds: int) -> tuple[Arm, ...]:
-    """The arm of each block, in order: A B B A a round for two arms, one block a round for one."""
-    if len(arms) == 1:
-        return tuple(arms) * rounds
-    a, b = arms
-    return (a, b, b, a) * rounds
+    """The arm of each block, in order: there and back a round (A B B A), or one block a round for one arm."""
+    return tuple(arms) * rounds if len(arms) == 1 else (*arms, *reversed(arms)) * rounds
 
 
 def expected_s(blocks: int, timing: Timing) -> float:

@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import signal
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from loadtests.bench_block import ABORT_GRACE_S
 from loadtests.bench_checks import BenchError, check_runs_directory
 from loadtests.bench_experiment import Experiment
 from loadtests.bench_options import BenchOptions
+from loadtests.bench_plan import arms_of
 from loadtests.bench_progress import Progress
 from loadtests.bench_record import RunRecord
 from loadtests.bench_signals import StopSignals
@@ -39,37 +40,74 @@ class Outcome:
     log_tail: str = ""
 
 
+@dataclass(frozen=True)
+class Session:
+    """What a session left: its experiment, how it ended, the directories of the runs that were kept, and the logs."""
+
+    experiment: Experiment
+    outcome: Outcome
+    kept: Sequence[Path]
+    logs: Path
+
+
+MakeExperiment = Callable[[RunStore, Children, Progress], Experiment]
+
+
 async def run_bench(options: BenchOptions, console: Console, errors: Console) -> int:
     """Run a bench from its first child to the printed report and return its exit code.
 
     Raises BenchError when runs cannot be saved where they should be.
     """
-    logs = Path(tempfile.mkdtemp(prefix="tailgate-bench-"))
+    store = RunStore(options.runs)
+
+    def make(store: RunStore, children: Children, progress: Progress) -> Experiment:
+        arms = arms_of(options.mode, options.settings, options.changes, options.host)
+        return Experiment(options.mode, options, arms, store, children, progress)
+
+    session = await run_session("bench", options, make, console, errors)
+    if session.kept:
+        _print_report(console, store, session.experiment, session.kept)
+    code = say_how_it_ended("bench", session, errors)
+    if options.require_valid and session.outcome.status == "complete":
+        return _EXIT_INVALID if any(_verdict(record) != "VALID" for record in session.experiment.records) else 0
+    return code
+
+
+async def run_session(
+    command: str, options: BenchOptions, make: MakeExperiment, console: Console, errors: Console
+) -> Session:
+    """Run the experiment that `make` makes, from its first child until all its runs are saved, however it ends.
+
+    `command` is what complaints are told under. Raises BenchError when runs cannot be saved where they should be.
+    """
+    logs = Path(tempfile.mkdtemp(prefix=f"tailgate-{command}-"))
     store = RunStore(options.runs)
     children = Children(logs)
     signals = StopSignals(hurry=children.kill_all, leave=lambda: console.show_cursor(True))
     with Progress(console) as progress:
-        experiment = Experiment(options, store, children, progress)
+        experiment = make(store, children, progress)
         check_runs_directory(options.runs, options.users, experiment.expected_s)
-        progress.say(_headline(options, experiment))
+        progress.say(experiment.headline)
         outcome = await _run_until_end(experiment, children, signals, progress)
         progress.waiting("saving the report")
         try:
             kept = await asyncio.to_thread(_finish, experiment, store, outcome)
         except OSError as error:
-            errors.print(f"bench: no report could be written ({error}); the samples are in {options.runs}")
+            errors.print(f"{command}: no report could be written ({error}); the samples are in {options.runs}")
             kept = []
             outcome = replace(outcome, exit_code=outcome.exit_code or 1)
-    if kept:
-        _print_report(console, store, experiment, kept)
+    return Session(experiment, outcome, kept, logs)
+
+
+def say_how_it_ended(command: str, session: Session, errors: Console) -> int:
+    """Print why a session did not complete, if so, with the log that tells more; its exit code."""
+    outcome = session.outcome
     if outcome.reason is not None:
-        errors.print(f"bench: {outcome.reason}")
+        errors.print(f"{command}: {outcome.reason}")
     if outcome.log_tail:
-        errors.print(f"The end of its log ({logs}):\n{outcome.log_tail}")
+        errors.print(f"The end of its log ({session.logs}):\n{outcome.log_tail}")
     else:
-        shutil.rmtree(logs, ignore_errors=True)
-    if options.require_valid and outcome.status == "complete":
-        return _EXIT_INVALID if any(_verdict(record) != "VALID" for record in experiment.records) else 0
+        shutil.rmtree(session.logs, ignore_errors=True)
     return outcome.exit_code
 
 
@@ -150,13 +188,3 @@ def _finish(experiment: Experiment, store: RunStore, outcome: Outcome) -> list[P
         else:
             store.delete(record.writer.id)
     return kept
-
-
-def _headline(options: BenchOptions, experiment: Experiment) -> str:
-    timing, blocks = options.timing, len(experiment.blocks)
-    modes = " against ".join(arm.label for arm in experiment.arms)
-    phases = f"{timing.ramp_s:g} s ramp + {timing.warmup_s:g} s warm-up + {timing.measure_s:g} s measured"
-    return (
-        f"{modes}: scenario {options.scenario}, {options.users} users, seed {options.seed}; "
-        f"{blocks} block{'s' if blocks > 1 else ''} of {phases}; about {experiment.expected_s:.0f} s"
-    )
