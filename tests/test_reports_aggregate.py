@@ -104,7 +104,6 @@ def test_nothing_adds_up_to_an_empty_aggregate() -> None:
 
 
 def test_rows_that_are_no_cells_are_refused() -> None:
-    with pytest.raises(TypeError, match="got a 'int'|Expected"):
-        from_rows([[0, 0, 1, 2, 0, 200, "", True, 57, 1]])
-    with pytest.raises(ValueError, match="zip"):
-        from_rows([[1, 2, 3]])
+    for row in ([0, 0, 1, 2, 0, 200, "", True, 57, 1], [0, 0, "steady"], ["soon"]):
+        with pytest.raises((TypeError, ValueError)):
+            from_rows([row])
