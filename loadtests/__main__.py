@@ -24,8 +24,9 @@ def main(arguments: list[str]) -> int:
 
         return bench.main(rest)
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one finds us on the way out
         return 130
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: a late one must not spoil the exit code
 
 
 if __name__ == "__main__":

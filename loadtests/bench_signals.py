@@ -12,8 +12,9 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class StopSignals:
     """Counts requests to stop while the event loop runs; `hurry` is called at the second, `leave` at the third.
 
-    Once the loop is closed they do nothing. After the third the process ends on the spot, which harms no one else: its children die with it, and samples are on
-    disk up to their last second. A signal that was ignored at the start (nohup) stays ignored.
+    Once the loop is closed they do nothing. After the third the process ends on the spot, which harms no one else: its
+    children die with it, and samples are on disk up to their last second. A signal that was ignored at the start
+    (nohup) stays ignored.
     """
 
     def __init__(self, hurry: Callable[[], None], leave: Callable[[], object]) -> None:
