@@ -40,9 +40,8 @@ class LiveArm:
 class BlockLoad:
     """One block: `run` runs it, once; `tick` is to be called every second meanwhile.
 
-    `position` counts the experiment's blocks from 1. `phase`, `users` and `block` say where it is. `first_user` is the
-    number of the first user of the run's first block: each block has users of its own, or it would ask what the one
-    before has put into the cache.
+    `position` counts the experiment's blocks from 1, `first_user` is the number of the block's first user. `phase`,
+    `users` and `block` say where it is.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class BlockLoad:
         position: int,
         children: Children,
         cores: Sequence[int],
-        first_user: int = 0,
+        first_user: int,
     ) -> None:
         self.live = live
         self.position = position
@@ -61,7 +60,7 @@ class BlockLoad:
             index=len(live.record.writer.manifest.blocks), arm=live.arm.letter, started_ns=time.time_ns()
         )
         self._options = options
-        self._first_user = first_user + self.block.index * options.users
+        self._first_user = first_user
         self._generators = Generators(options, children, cores)
         self._edges: list[Edge] = []
         self._last = edge(live.server.pid, [])

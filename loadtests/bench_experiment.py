@@ -80,7 +80,10 @@ class Experiment:
         for arm, server in await self._servers_up():
             self._live[arm.name] = self._go_live(arm, server, self._options)
         for position, arm in enumerate(self.blocks, 1):
-            await self._run_block(self._options, self._live[arm.name], position)
+            live = self._live[arm.name]
+            # Each block has users of its own, or every block would ask what the one before has put into the cache.
+            first_user = len(live.record.writer.manifest.blocks) * self._options.users
+            await self._run_block(self._options, live, position, first_user)
 
     def _go_live(self, arm: Arm, server: ServerUnderTest, options: BenchOptions) -> LiveArm:
         """Create the run of an arm whose server is up."""
@@ -88,8 +91,8 @@ class Experiment:
         self.records.append(record)
         return LiveArm(arm, server, record)
 
-    async def _run_block(self, options: BenchOptions, live: LiveArm, position: int, first_user: int = 0) -> None:
-        """One block of the load that `options` say; users are numbered from `first_user` plus a block's worth each."""
+    async def _run_block(self, options: BenchOptions, live: LiveArm, position: int, first_user: int) -> None:
+        """One block of the load that `options` say, by users numbered from `first_user` on."""
         self._recent = RecentRequests()
         self._load = BlockLoad(options, live, position, self._children, self._generator_cores, first_user)
         await self._load.run()

@@ -1,18 +1,16 @@
 """The command line of `python -m loadtests bench`, read once and frozen."""
 
 import argparse
-import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NoReturn, cast
+from typing import Literal, cast
 
 from loadtests import scenarios
 from loadtests.bench_plan import Mode, Timing
+from loadtests.flags import Help, OneLineParser, port, seconds, setting, whole
 from loadtests.target import parse_target
-
-_OWN_FLAGS = ("mode", "port")
 
 
 @dataclass(frozen=True)
@@ -37,21 +35,6 @@ class BenchOptions:
     changes: Mapping[str, str]
     require_valid: bool
     command: tuple[str, ...]
-
-
-class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Tells the default of a flag that has one."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        return super()._get_help_string(action) if action.default else action.help
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """A parser whose complaint is one line, with exit code 2."""
-
-    def error(self, message: str) -> NoReturn:
-        """Say what is wrong and where to look, and exit."""
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
 def read_options(arguments: Sequence[str]) -> BenchOptions:
@@ -94,33 +77,33 @@ def _parser() -> OneLineParser:
         prog="python -m loadtests bench",
         usage="python -m loadtests bench [flags]",
         description="Load a server of its own with simulated users, async against sync, and save a report.",
-        formatter_class=_Help,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     option = parser.add_argument
     option("--mode", default="ab", choices=["ab", "async", "sync", "blocking"], help="ab: async against sync, in turn")
     option(
-        "--ab", type=_setting, action="append", default=[], metavar="KEY=VALUE",
+        "--ab", type=setting, action="append", default=[], metavar="KEY=VALUE",
         help="compare the server without this setting (A) and with it (B), in --mode (ab: async); may be repeated",
     )  # fmt: skip
-    option("--rounds", type=_whole(1), default=1, metavar="N", help="blocks A B B A so many times (one arm: N blocks)")
-    option("--users", type=_whole(1), default=1000, metavar="N", help="users at the same time")
-    option("--duration", type=_seconds(0.5), default=15.0, metavar="S", help="seconds measured, per block")
-    option("--ramp", type=_seconds(0), default=5.0, metavar="S", help="seconds over which users start")
-    option("--warmup", type=_seconds(0), default=5.0, metavar="S", help="seconds of full load before the clock starts")
+    option("--rounds", type=whole(1), default=1, metavar="N", help="blocks A B B A so many times (one arm: N blocks)")
+    option("--users", type=whole(1), default=1000, metavar="N", help="users at the same time")
+    option("--duration", type=seconds(0.5), default=15.0, metavar="S", help="seconds measured, per block")
+    option("--ramp", type=seconds(0), default=5.0, metavar="S", help="seconds over which users start")
+    option("--warmup", type=seconds(0), default=5.0, metavar="S", help="seconds of full load before the clock starts")
     option("--scenario", default="steady", metavar="NAME", help=f"one of: {', '.join(scenarios.names())}")
-    option("--seed", type=_whole(0), default=42, metavar="N", help="same seed, same workload and mock latencies")
+    option("--seed", type=whole(0), default=42, metavar="N", help="same seed, same workload and mock latencies")
     option("--host", metavar="URL", help="load this server instead of one of our own, e.g. http://127.0.0.1:8080")
     option(
         "--i-may-load-this-host", action="store_true", help="confirm that you may load a --host that is not loopback"
     )
-    option("--port", type=_port, default=0, metavar="P", help="port of the (first) server; 0: any free one")
-    option("--generators", type=_whole(1), default=1, metavar="N", help="processes that the users are spread over")
+    option("--port", type=port, default=0, metavar="P", help="port of the (first) server; 0: any free one")
+    option("--generators", type=whole(1), default=1, metavar="N", help="processes that the users are spread over")
     option("--runs", type=Path, default=Path("reports/runs"), metavar="DIR", help="where runs are saved")
-    option("--sync-threads", type=_whole(1), metavar="N", help="worker threads of the sync mode (server default: 40)")
-    option("--stop-timeout", type=_seconds(0.1), default=60.0, metavar="S", help="wait so long for the last replies")
+    option("--sync-threads", type=whole(1), metavar="N", help="worker threads of the sync mode (server default: 40)")
+    option("--stop-timeout", type=seconds(0.1), default=60.0, metavar="S", help="wait so long for the last replies")
     option(
-        "--set", dest="settings", type=_setting, action="append", default=[], metavar="KEY=VALUE",
+        "--set", dest="settings", type=setting, action="append", default=[], metavar="KEY=VALUE",
         help="a server setting, e.g. retry.attempts=1; may be repeated",
     )  # fmt: skip
     option("--require-valid", action="store_true", help="exit with code 5 unless every run's verdict is VALID")
@@ -142,45 +125,3 @@ def _check_host(parser: OneLineParser, given: argparse.Namespace) -> None:
         parser.error(
             f"argument --host: {target.host} is not this machine; add --i-may-load-this-host if you may load it"
         )
-
-
-def _whole(at_least: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-        if number < at_least:
-            raise argparse.ArgumentTypeError(f"{number} is less than {at_least}")
-        return number
-
-    return parse
-
-
-def _seconds(at_least: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        try:
-            seconds = float(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds") from None
-        if not math.isfinite(seconds) or seconds < at_least:
-            raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from {at_least:g}")
-        return seconds
-
-    return parse
-
-
-def _port(text: str) -> int:
-    port = _whole(0)(text)
-    if port > 65535:
-        raise argparse.ArgumentTypeError(f"{port} is not a port (0 to 65535)")
-    return port
-
-
-def _setting(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip() or key.startswith("-"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
-    if key.strip() in _OWN_FLAGS:
-        raise argparse.ArgumentTypeError(f"{key.strip()} has a flag of its own, --{key.strip()}")
-    return key.strip(), value
