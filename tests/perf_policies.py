@@ -2,7 +2,8 @@
 
 Each variant is awaited in a short block; blocks of all variants take turns in random order, round after round, so
 that the machine's changes of speed hit them alike. A cost is the median over rounds of (block of the variant - block of
-a bare ``await`` in the same round) / calls. The function inside returns at once: no policy has to wait, as is usual.
+a bare ``await`` in the same round) / calls; its ratio to that bare ``await`` hardly depends on the machine's speed. The
+function inside returns at once: no policy has to wait, as is usual.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from functools import reduce
 from itertools import count
 from pathlib import Path
 
@@ -44,9 +46,13 @@ WIDE = Rate(per_s=1e9, burst=1_000_000_000)
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU of one variant over a bare await, in us a call: the median over ``rounds``, and its quartiles."""
+    """CPU of one variant over a bare await, in us a call: the median over ``rounds``, and its quartiles.
+
+    ``bare_awaits``: the median over rounds of the same cost in bare awaits.
+    """
 
     variant: str
+    bare_awaits: float
     us: float
     q1_us: float
     q3_us: float
@@ -92,8 +98,22 @@ def learnt_hedger() -> Hedger:
     return hedger
 
 
+def doing_nothing(call: Call) -> Call:
+    """What any decorator costs."""
+
+    async def passing(*args: str, **kwargs: str) -> object:
+        return await call(*args, **kwargs)
+
+    return passing
+
+
 def variants() -> dict[str, Call]:
     numbers = count()
+    store = CacheStore[object]()
+
+    async def looking_up(key: str) -> object:
+        asked = key_of(key)
+        return store.lookup(asked) or await store.fetch(asked, lambda: upstream(key))
 
     async def hashing(key: str) -> object:
         return key_of(key)
@@ -121,6 +141,10 @@ def variants() -> dict[str, Call]:
         "hedge (off by default)": hedge(learnt_hedger())(upstream),
         "all, hit": around_a_request(around_a_call(upstream), key_of),
         "all, miss": around_a_request(around_a_call(upstream), lambda key: key_of(str(next(numbers)))),
+        "a hit by key and store.lookup, undecorated": looking_up,
+        "for comparison: nine decorators that do nothing": reduce(
+            lambda call, _: doing_nothing(call), range(9), upstream
+        ),
         "for comparison: asyncio.timeout": with_asyncio_timeout,
     }
 
@@ -145,10 +169,11 @@ async def measure(*, rounds: int, calls: int, seed: int) -> list[Cost]:
             blocks[name].append((time.process_time_ns() - began) / calls / 1000)
             await asyncio.sleep(0)
     bare = blocks.pop("bare await")
-    costs = [Cost("bare await", statistics.median(bare), *quartiles(bare), rounds)]
+    costs = [Cost("bare await", 1.0, statistics.median(bare), *quartiles(bare), rounds)]
     for name, times in blocks.items():
         over = [one - base for one, base in zip(times, bare, strict=True)]
-        costs.append(Cost(name, statistics.median(over), *quartiles(over), rounds))
+        ratio = statistics.median(cost / base for cost, base in zip(over, bare, strict=True))
+        costs.append(Cost(name, ratio, statistics.median(over), *quartiles(over), rounds))
     return costs
 
 
@@ -172,8 +197,11 @@ def main() -> None:
     table.add_column("policy")
     table.add_column("us", justify="right")
     table.add_column("quartiles", justify="right")
+    table.add_column("bare awaits", justify="right")
     for cost in costs:
-        table.add_row(cost.variant, f"{cost.us:.2f}", f"{cost.q1_us:.2f} to {cost.q3_us:.2f}")
+        table.add_row(
+            cost.variant, f"{cost.us:.2f}", f"{cost.q1_us:.2f} to {cost.q3_us:.2f}", f"{cost.bare_awaits:.1f}"
+        )
     machine = f"Python {platform.python_version()}, uvloop {uvloop.__version__}, {cpu_model()}"
     Console().print(table, machine, sep="\n")
     if given.json:

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 
 import pytest
 from async_lru import alru_cache
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.errors import UpstreamBlocked, UpstreamUnavailable
@@ -273,6 +273,7 @@ def exactly(value: object) -> object:
     return (type(value).__name__, value)
 
 
+@settings(max_examples=40)
 @given(PARTS, PARTS)
 def test_keys_agree_exactly_when_the_parts_do(one: list[object], other: list[object]) -> None:
     same = repr(exactly(one)) == repr(exactly(other))

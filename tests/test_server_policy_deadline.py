@@ -6,6 +6,7 @@ import asyncio
 import math
 
 import pytest
+import uvloop
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -64,6 +65,15 @@ def test_ends_as_asyncio_timeout_does(takes_s: float, budget_s: float, cancelled
     oracle_ended, oracle_at, oracle_cancelling = run(scene(oracle=True))
     assert (ended, cancelling) == (oracle_ended, oracle_cancelling)
     assert oracle_at <= at <= oracle_at + TICK_S
+
+
+def test_on_the_servers_own_loop_time_runs_out_too() -> None:
+    @deadline(default_s=0.02)
+    async def call() -> None:
+        await asyncio.sleep(60)
+
+    with pytest.raises(DeadlineExceeded):
+        uvloop.run(call())  # type: ignore[arg-type]
 
 
 @virtual_time

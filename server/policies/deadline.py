@@ -38,7 +38,7 @@ def deadline(
     *,
     default_s: float | None = 30.0,
     budget_s: Callable[P, float | None] | None = None,
-    tick_s: float = 0.005,
+    tick_s: float = 0.01,
     clock: Callable[[], float] = time.monotonic,
 ) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
     """Cancel the call when its budget is used up and raise :class:`server.errors.DeadlineExceeded`.
