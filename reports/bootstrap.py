@@ -56,20 +56,20 @@ class ChunkCounts:
 
         NaN where a replicate drew no samples.
         """
-        result = np.full((weights.shape[0], len(qs)), np.nan)
         if not self.counts.size:
-            return result
+            return np.full((weights.shape[0], len(qs)), np.nan)
         cumulative = np.cumsum(weights @ self.counts, axis=1)
         total = cumulative[:, -1]
-        rows = np.flatnonzero(total > 0)
-        for column, q in enumerate(qs):
-            rank = q * total[rows]
-            index = np.minimum((cumulative[rows] < rank[:, None]).sum(axis=1), cumulative.shape[1] - 1)
-            below = np.where(index > 0, cumulative[rows, np.maximum(index - 1, 0)], 0.0)
-            inside = (rank - below) / np.maximum(cumulative[rows, index] - below, 1e-300)
-            span = self.upper[index] - self.lower[index]
-            result[rows, column] = self.lower[index] + span * np.clip(inside, 0.0, 1.0)
-        return result
+        rows = np.arange(total.size)[:, None]
+        # one search for all replicates: replicate r's shares of the total lie in [r, r + 1]
+        shares = cumulative / np.maximum(total, 1.0)[:, None] + rows
+        index = np.searchsorted(shares.ravel(), rows + np.asarray(qs)) - rows * cumulative.shape[1]
+        index = np.clip(index, 0, cumulative.shape[1] - 1)
+        below = np.where(index > 0, cumulative[rows, index - 1], 0.0)
+        inside = (total[:, None] * qs - below) / np.maximum(cumulative[rows, index] - below, 1e-300)
+        result = self.lower[index] + (self.upper - self.lower)[index] * np.clip(inside, 0.0, 1.0)
+        result[total == 0] = np.nan
+        return np.asarray(result, dtype=np.float64)
 
     def pooled_quantiles(self, qs: Sequence[float]) -> Floats:
         """Quantiles of all chunks together, from the same bins as the replicates."""

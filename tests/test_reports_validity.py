@@ -1,0 +1,65 @@
+"""Validity: each threshold trips on its far side only, and says what to do."""
+
+from typing import Any
+
+import pytest
+
+from reports.summary import Reconciliation, Validity
+from reports.validity import judge
+from tests.made_runs import block
+
+
+def judged(blocks: Any = None, **fields: Any) -> Validity:
+    usual: dict[str, Any] = {
+        "requests": 1000,
+        "mismatches": 0,
+        "reconciliation": Reconciliation(recorded=1000, counted=1000, matches=True),
+        "block_medians_ms": {"hit": [10.0, 12.0], "miss": [400.0, 500.0]},
+    }
+    return judge(
+        [block(generator_cpu=0.5, generator_lag_ms=2.0, steal=0.0)] if blocks is None else blocks, **usual | fields
+    )
+
+
+def test_an_ordinary_run_is_valid_without_reasons() -> None:
+    assert judged() == Validity(verdict="VALID")
+    assert judged([block()]) == Validity(verdict="VALID")  # nothing known of the generator is no accusation
+
+
+@pytest.mark.parametrize(
+    ("near", "far", "verdict"),
+    [
+        ({"generator_cpu": 0.85}, {"generator_cpu": 0.86}, "GENERATOR-BOUND"),
+        ({"generator_lag_ms": 10.0}, {"generator_lag_ms": 10.1}, "GENERATOR-BOUND"),
+        ({"steal": 0.05}, {"steal": 0.051}, "NOISY"),
+    ],
+)
+def test_one_block_over_a_threshold_is_enough(near: Any, far: Any, verdict: str) -> None:
+    assert judged([block(0, **near), block(1, at_s=20, **near)]).verdict == "VALID"
+    found = judged([block(0, **near), block(1, at_s=20, **far)])
+    assert found.verdict == verdict
+    assert len(found.reasons) == 1
+    assert found.reasons[0].advice
+
+
+@pytest.mark.parametrize(
+    ("near", "far"),
+    [
+        ({"requests": 100}, {"requests": 99}),
+        ({"block_medians_ms": {"hit": [10.0, 13.0]}}, {"block_medians_ms": {"hit": [10.0, 13.1]}}),
+        ({"mismatches": 0}, {"mismatches": 1}),
+        (
+            {"reconciliation": Reconciliation(recorded=5)},
+            {"reconciliation": Reconciliation(recorded=5, counted=6, matches=False)},
+        ),
+    ],
+)
+def test_noise_and_wrong_answers_void_a_run(near: Any, far: Any) -> None:
+    assert judged(**near).verdict == "VALID"
+    assert [judged(**far).verdict, len(judged(**far).reasons)] == ["NOISY", 1]
+
+
+def test_the_generator_s_limit_outranks_the_noise_it_may_cause() -> None:
+    found = judged([block(generator_cpu=1.0, steal=0.5)])
+    assert found.verdict == "GENERATOR-BOUND"
+    assert len(found.reasons) == 2
