@@ -12,6 +12,7 @@ SCENARIO ?= steady
 SEED ?= 42
 PORT ?=
 BENCH_FLAGS ?=
+TEST_FLAGS ?= -n 2 --dist loadfile
 
 .PHONY: help install install-dev bench serve dash test lint typecheck perf lock clean
 
