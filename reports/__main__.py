@@ -28,8 +28,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except StoreError as error:
         Console(stderr=True, soft_wrap=True).print(Text(str(error), "red"))
         return USAGE_ERROR
-    except BrokenPipeError:  # `| head` has seen enough
-        sys.stderr.close()
     return 0
 
 

@@ -32,7 +32,8 @@ def hit_miss_ecdf(aggregate: pa.Table, *, theme: Theme, slo_ms: float | None = N
     used = np.flatnonzero(total)
     low, high = max(0, int(used[0]) - 4), min(BINS, int(used[-1]) + 5)
     if slo_ms is not None:
-        high = min(BINS, max(high, round(BINS_PER_DECADE * (log10(slo_ms) + 3)) + 12))
+        edge = round(BINS_PER_DECADE * (log10(slo_ms) + 3))
+        low, high = max(0, min(low, edge - 4)), min(BINS, max(high, edge + 12))
     figure = go.Figure(layout=bare_layout(theme))
     for population, binned in counts.items():
         if binned.any():

@@ -89,7 +89,8 @@ class TimeAxis:
         step = next((s for s in TICK_STEPS if self.span / s <= 7), TICK_STEPS[-1])
         ticks: list[tuple[int, str]] = []
         for start, length, fold in zip(self.starts.tolist(), self.lengths.tolist(), self.folds.tolist(), strict=True):
-            for second in range(-(-start // step) * step, start + length + 1, step):
+            end = start + length + (fold + length == self.span)  # the end of a stretch is where the next one begins
+            for second in range(-(-start // step) * step, end, step):
                 place = second - start + fold
                 if not ticks or place - ticks[-1][0] >= 0.08 * self.span:
                     ticks.append((place, elapsed(second)))
