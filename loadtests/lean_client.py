@@ -26,6 +26,7 @@ Address = tuple[int, Any]
 
 MAX_REPLY_BYTES: Final = 64 << 20
 _READ: Final = 1
+_WRITE: Final = 2
 _IN_PROGRESS: Final = (0, errno.EINPROGRESS, errno.EWOULDBLOCK)
 _Socket = monkey.get_original("socket", "socket")
 
@@ -66,8 +67,9 @@ class LeanClient:
     """
 
     __slots__ = (
-        "_chunks", "_headers_complete", "_hub", "_keep_alive", "_outcome", "_parked", "_parser", "_received", "_socket",
-        "_transport", "_watcher", "body", "done_ns", "headers", "on_body", "on_header", "sent_ns", "status",
+        "_chunks", "_headers_complete", "_hub", "_keep_alive", "_outcome", "_parked", "_parser", "_received", "_rest",
+        "_socket", "_transport", "_watcher", "_writer", "body", "done_ns", "headers", "on_body", "on_header", "sent_ns",
+        "status",
     )  # fmt: skip
 
     def __init__(self, transport: Transport) -> None:
@@ -86,6 +88,8 @@ class LeanClient:
         self._parked: Any = None
         self._socket: Any = None
         self._watcher: Any = None
+        self._writer: Any = None
+        self._rest = memoryview(b"")
         self._parser: Any = None
         # What the parser calls for each header and piece of body: built-in methods, so that no frame is made.
         self.on_header = self.headers.__setitem__
@@ -130,6 +134,7 @@ class LeanClient:
     def close(self) -> None:
         """Close the connection, if there is one."""
         if self._socket is not None:
+            self._stop_writing()
             self._watcher.stop()
             self._watcher.close()
             self._socket.close()
@@ -158,10 +163,9 @@ class LeanClient:
         try:
             sent = self._send(request)
             if sent < len(request):
-                self._send_rest(request, sent)
-            if self._outcome is None:
-                self._parked = gevent.getcurrent()
-                self._hub.switch()
+                self._send_later(memoryview(request)[sent:])
+            self._parked = gevent.getcurrent()
+            self._hub.switch()
         except BaseException:
             self.done_ns = time.perf_counter_ns()
             self.close()
@@ -186,15 +190,22 @@ class LeanClient:
             # The reply may have come before the server closed (413, draining): let the read find out.
             return len(data)
 
-    def _send_rest(self, request: bytes, sent: int) -> None:
-        rest = memoryview(request)[sent:]
-        while rest and self._outcome is None:
-            try:
-                gevent.socket.wait_write(self._socket.fileno(), 0.1)
-            except TimeoutError:
-                continue  # the sweeper says when it is enough
-            if self._outcome is None:
-                rest = rest[self._send(rest) :]
+    def _send_later(self, rest: memoryview) -> None:
+        """Have the loop send what the socket had no room for, while the reply is awaited already."""
+        self._rest = rest
+        self._writer = self._hub.loop.io(self._socket.fileno(), _WRITE)
+        self._writer.start(self._writable)
+
+    def _writable(self) -> None:
+        self._rest = self._rest[self._send(self._rest) :]
+        if not self._rest:
+            self._stop_writing()
+
+    def _stop_writing(self) -> None:
+        if self._writer is not None:
+            self._writer.stop()
+            self._writer.close()
+            self._writer = None
 
     def _readable(self) -> None:
         buffer = self._transport.buffer
@@ -253,7 +264,7 @@ class LeanClient:
 
     def _end(self, outcome: str) -> None:
         """End the exchange, or the idle connection, and wake the user who waits for it."""
-        if outcome or not self._keep_alive:
+        if outcome or not self._keep_alive or self._writer is not None:  # or answered before it had read all
             self.close()
         self._outcome = outcome
         parked = self._parked

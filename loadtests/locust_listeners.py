@@ -28,6 +28,7 @@ from loadtests import scenarios
 from loadtests.alarm import make_alarm
 from loadtests.clients import equip, report_to_locust
 from loadtests.lag import LagMeter
+from loadtests.lean_user import LeanPromptUser
 from loadtests.locust_run import LocustRun
 from loadtests.paced import PacedUser
 from loadtests.recorder import Recorder
@@ -164,7 +165,7 @@ class _Test:
         )
         (users,) = environment.user_classes
         assert issubclass(users, PacedUser)
-        equip("lean" if users.__name__.startswith("Lean") else "fast", session)
+        equip("lean" if users is LeanPromptUser else "fast", session)
         report_to_locust(users, session, environment)
         session.recorder_failed.rawlink(lambda _: gevent.spawn(self._give_up, session))
         lag = LagMeter(session.alarm)
@@ -243,6 +244,10 @@ class _Test:
             raise ValueError("no host to load: give one with --host or in the form")
         target = parse_target(self._environment.host, scenarios.load(options.scenario).path)
         target.refuse_foreign(allowed=options.i_may_load_this_host)
+        if target.scheme != "http" and LeanPromptUser in self._environment.user_classes:
+            raise ValueError(
+                f"lean users speak http only, not {target.scheme}: name FastPromptUser on the command line"
+            )
         return target
 
 

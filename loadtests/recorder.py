@@ -7,10 +7,12 @@ loadtests.recorder_cost`` measure what it costs.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from loadtests.reply import Memo, attempts, cache_outcome, stage_durations, token_counts
@@ -20,7 +22,6 @@ from reports.schema import SAMPLE_SCHEMA, STAGES
 BATCH_ROWS = 256
 CACHE_OUTCOMES = ("hit", "stale", "miss", "collapsed", "bypass", "none")
 _CACHE_CODE = {outcome: code for code, outcome in enumerate(CACHE_OUTCOMES)}
-_CACHE_DICTIONARY = pa.array(CACHE_OUTCOMES)
 
 Row = tuple[int, int, int, int, str, bytes | None, bytes | None, bytes | None, bytes | None, int, int, int]
 """scheduled, sent, done (perf_counter ns), status, error, Server-Timing, Cache-Status, X-Attempts, usage (as cut out by
@@ -42,10 +43,11 @@ class Recorder:
         self._rows: list[Row] = []
         self._written = 0
         self.failures = 0
-        self._scenario = pa.array([scenario])
+        self._scenario = _strings([scenario])
         self._block = block
         self._errors: dict[str, int] = {"": 0}
-        self._error_dictionary = pa.array([""])
+        self._error_dictionary = _strings(self._errors)
+        self._cache_dictionary = _strings(CACHE_OUTCOMES)
         self._cache_codes = Memo(lambda header: _CACHE_CODE[cache_outcome(header)], _CACHE_CODE["none"])
         self._attempts = Memo(attempts, -1)
         # perf_counter is monotonic; anchored once, so that a stepped wall clock cannot bend a latency or the order.
@@ -93,11 +95,9 @@ class Recorder:
             np.array(done, dtype=np.int64) - sent_ns,
             np.array(status, dtype=np.int16),
             self._error_column(error),
-            pa.DictionaryArray.from_arrays(np.zeros(n, dtype=np.int32), self._scenario),
+            _coded(np.zeros(n, dtype=np.int32), self._scenario),
             np.full(n, self._block, dtype=np.int16),
-            pa.DictionaryArray.from_arrays(
-                np.array([cache_codes[header] for header in cache], dtype=np.int32), _CACHE_DICTIONARY
-            ),
+            _coded(np.array([cache_codes[header] for header in cache], dtype=np.int32), self._cache_dictionary),
             np.array([attempt_counts[header] for header in tries], dtype=np.int16),
             *(np.ascontiguousarray(stages[:, index]) for index in range(len(STAGES))),
             np.array(size, dtype=np.int32),
@@ -106,7 +106,13 @@ class Recorder:
             np.ascontiguousarray(tokens[:, 0]),
             np.ascontiguousarray(tokens[:, 1]),
         ]
-        return pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=SAMPLE_SCHEMA)
+        return pa.RecordBatch.from_arrays(
+            [
+                _numbers(column, field.type) if isinstance(column, np.ndarray) else column
+                for column, field in zip(columns, SAMPLE_SCHEMA, strict=True)
+            ],
+            schema=SAMPLE_SCHEMA,
+        )
 
     def _error_column(self, errors: Sequence[str]) -> pa.DictionaryArray:
         known = self._errors
@@ -115,6 +121,23 @@ class Recorder:
         except KeyError:
             for error in errors:
                 known.setdefault(error, len(known))
-            self._error_dictionary = pa.array(list(known))
+            self._error_dictionary = _strings(known)
             codes = [known[error] for error in errors]
-        return pa.DictionaryArray.from_arrays(np.array(codes, dtype=np.int32), self._error_dictionary)
+        return _coded(np.array(codes, dtype=np.int32), self._error_dictionary)
+
+
+# Arrays are made from their buffers: pa.array() would import pandas, a second and 45 MB at the start of each process.
+
+
+def _numbers(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+
+
+def _strings(values: Iterable[str]) -> pa.StringArray:
+    encoded = [value.encode() for value in values]
+    offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)))
+
+
+def _coded(codes: npt.NDArray[np.int32], dictionary: pa.StringArray) -> pa.DictionaryArray:
+    return pa.DictionaryArray.from_arrays(_numbers(codes, pa.int32()), dictionary)

@@ -20,8 +20,8 @@ _MEMO_LIMIT = 4096
 _USAGE_TAIL_BYTES = 4096
 _USAGE = re.compile(rb'"usage"\s*:\s*\{\s*"prompt_tokens"\s*:\s*(\d{1,9})\s*,\s*"output_tokens"\s*:\s*(\d{1,9})')
 _PROBLEM = re.compile(rb'"type"\s*:\s*"urn:tailgate:error:([a-z0-9-]{1,64})"')
-_METRIC = re.compile(rb'\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)((?:\s*;\s*[^,;"]+(?:"[^"]*")?)*)\s*(?:,|$)')
-_DURATION = re.compile(rb"""(?:^|;)\s*dur\s*=\s*"?([0-9.]+)"?""")
+_QUOTED_NUMBER = re.compile(rb'"([0-9.]+)"')
+_QUOTED = re.compile(rb'"[^"]*"')
 _STAGE_INDEX = {stage.encode(): index for index, stage in enumerate(STAGES)}
 _NUMERALS = b"0123456789."
 _NO_NUMERALS = bytes(range(256)).translate(None, _NUMERALS + b",")
@@ -112,12 +112,14 @@ def _table(
 def _stages(header: bytes) -> list[float]:
     """One ``Server-Timing`` header of any server: the durations that bear the name of a stage (W3C Server Timing)."""
     stages = [float("nan")] * len(STAGES)
-    for name, parameters in _METRIC.findall(header):
-        index = _STAGE_INDEX.get(name.lower())
-        duration = _DURATION.search(parameters)
-        if index is not None and duration is not None:
-            with contextlib.suppress(ValueError):
-                stages[index] = float(duration[1])
+    plain = _QUOTED.sub(b"", _QUOTED_NUMBER.sub(rb"\1", header.lower()))  # a description may hold commas
+    for metric in plain.split(b","):
+        name, *parameters = (part.strip() for part in metric.split(b";"))
+        if name in _STAGE_INDEX:
+            for key, _, value in (parameter.partition(b"=") for parameter in parameters):
+                if key.strip() == b"dur":
+                    with contextlib.suppress(ValueError):
+                        stages[_STAGE_INDEX[name]] = float(value)
     return stages
 
 
