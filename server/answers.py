@@ -68,20 +68,23 @@ def aggregate(replies: Sequence[LegReply], *, degraded: bool = False) -> Answer:
     return Answer(orjson.dumps(whole)[1:-1], degraded)
 
 
-Ask = Callable[[ProcessRequest, bool], Awaitable[Answer]]
-"""``ask(request, no_cache)``: from a validated request to its answer."""
-
-Process = Callable[[ProcessRequest, bool], Awaitable[Outcome[Answer]]]
-"""``process(request, no_cache)``: the same, saying how the answer was come by."""
-
-Identity = Callable[[ProcessRequest, bool], tuple[str, bytes]]
+Key = tuple[str, bytes]
 """What a cache knows a request by."""
+
+Identity = Callable[[ProcessRequest], Key]
+"""From a validated request to its key."""
+
+Ask = Callable[[ProcessRequest, Key, bool], Awaitable[Answer]]
+"""``ask(request, key, no_cache)``: from a validated request to its answer."""
+
+Process = Callable[[ProcessRequest, Key, bool], Awaitable[Outcome[Answer]]]
+"""``process(request, key, no_cache)``: the same, saying how the answer was come by."""
 
 
 def identity_of(default_model: str, *, shared: bool) -> Identity:
     """Everything that changes the answer, and whose it is; ``shared`` answers belong to nobody."""
 
-    def identity(request: ProcessRequest, no_cache: bool) -> tuple[str, bytes]:
+    def identity(request: ProcessRequest) -> Key:
         given = request.parameters
         return cache_key(
             "" if shared else request.agent_id,

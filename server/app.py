@@ -7,7 +7,7 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ from server.process_route import ProcessRoute
 from server.process_usage import ProcessUsage
 from server.prometheus import CONTENT_TYPE, metrics_text
 from server.replies import Reply
-from server.request_ids import request_id_source
+from server.request_ids import RequestIds
 from server.routes import Handler, Routes, dispatcher
 from server.settings import Settings
 from server.versions import effective_config
@@ -57,7 +57,7 @@ class App:
     process: ProcessRoute
     frames: LiveFrames
     population: Population
-    request_id: Callable[[str | None], str]
+    ids: RequestIds
     cut_off: int = 0
 
 
@@ -79,16 +79,16 @@ async def build_app(settings: Settings, api_key: SecretStr | None = None) -> Asy
     execution = execution_for(settings.mode, client, sync_threads=settings.sync_threads)
     state = policy_state(settings)
     api_keys, origins = ApiKeys(settings.api_keys_sha256), Origins(settings.cors_origins)
-    request_id = request_id_source()
+    ids = RequestIds()
     process = ProcessRoute(
         build_pipeline(settings, state, execution, metrics),
         execution,
         metrics,
         api_keys=api_keys,
         origins=origins,
+        ids=ids,
         read_timeout_s=settings.read_timeout_s,
         queue_timeout_s=settings.deadline.default_ms / 1000,
-        request_id=request_id,
     )
     frames = LiveFrames(FrameMaker(metrics, state, usage, settings.mode))
     config = orjson.dumps(effective_config(settings))
@@ -136,9 +136,7 @@ async def build_app(settings: Settings, api_key: SecretStr | None = None) -> Asy
         "/openapi.json": {"GET": show_openapi},
     }
     try:
-        yield App(
-            dispatcher(routes, origins=origins, request_id=request_id), process, frames, metrics.population, request_id
-        )
+        yield App(dispatcher(routes, origins=origins, ids=ids), process, frames, metrics.population, ids)
     finally:
         if state.store is not None:
             await state.store.aclose()
@@ -152,7 +150,7 @@ async def listening(app: App, host: str, port: int, *, drain_timeout_s: float) -
 
     Raises :class:`ListenError` if the address cannot be had.
     """
-    server = HttpServer(app.handler, request_id=app.request_id)
+    server = HttpServer(app.handler, ids=app.ids)
     runner = web.ServerRunner(server, shutdown_timeout=1.0)
     await runner.setup()
     try:

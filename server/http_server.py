@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 
 from server.errors import MalformedHttp, TailgateError
 from server.problems import problem_reply
+from server.request_ids import RequestIds
 from server.routes import Handler
 
 log = logging.getLogger("tailgate")
@@ -33,7 +33,7 @@ class _Connection(web.RequestHandler):
         else:
             error = MalformedHttp((message or "the request is not well-formed HTTP").splitlines()[0][:200])
         manager = self._manager
-        request_id = manager.request_id(None) if isinstance(manager, HttpServer) else ""
+        request_id = manager.ids.request_id(None) if isinstance(manager, HttpServer) else ""
         reply = problem_reply(error, request_id, headers=f"X-Request-Id: {request_id}\r\n")
         reply.keep_alive = False
         return reply
@@ -42,8 +42,8 @@ class _Connection(web.RequestHandler):
 class HttpServer(web.Server):
     """Makes a connection for each client. Handlers of clients that go away are cancelled."""
 
-    def __init__(self, handler: Handler, *, request_id: Callable[[str | None], str]) -> None:
-        self.request_id = request_id
+    def __init__(self, handler: Handler, *, ids: RequestIds) -> None:
+        self.ids = ids
         self._options: dict[str, Any] = {
             "access_log": None,
             "keepalive_timeout": _KEEP_ALIVE_S,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from server.answers import Answer, Identity, LegReply, Process, aggregate
+from server.answers import Answer, Identity, Key, LegReply, Process, aggregate
 from server.gemini.protocol import GeminiReply, Usage
 from server.models import ProcessRequest
 from server.policies.cache import CacheStore, Outcome
@@ -13,7 +13,7 @@ from server.policies.deadline import deadline
 from server.policies.fallback import FallbackDetails
 from server.settings import FallbackSettings
 
-Alternative = Callable[[ProcessRequest, bool], Awaitable[Outcome[Answer] | None]]
+Alternative = Callable[[ProcessRequest, Key, bool], Awaitable[Outcome[Answer] | None]]
 
 
 def lesser_answers(
@@ -24,9 +24,9 @@ def lesser_answers(
         return None
     found: list[Alternative] = []
     if chosen.stale and store is not None:
-        found.append(_stale(store, identity))
+        found.append(_stale(store))
     if chosen.model is not None:
-        found.append(_other_model(ask, chosen.model, chosen.model_ms / 1000))
+        found.append(_other_model(ask, identity, chosen.model, chosen.model_ms / 1000))
     if chosen.text is not None:
         found.append(_fixed_text(chosen.text))
     return tuple(found) or None
@@ -37,18 +37,19 @@ def mark_degraded(outcome: Outcome[Answer], details: FallbackDetails) -> Outcome
     return outcome._replace(value=replace(outcome.value, degraded=True))
 
 
-def _stale(store: CacheStore[Answer], identity: Identity) -> Alternative:
-    async def stale(request: ProcessRequest, no_cache: bool) -> Outcome[Answer] | None:
-        return None if no_cache else store.peek(identity(request, no_cache))
+def _stale(store: CacheStore[Answer]) -> Alternative:
+    async def stale(request: ProcessRequest, key: Key, no_cache: bool) -> Outcome[Answer] | None:
+        return None if no_cache else store.peek(key)
 
     return stale
 
 
-def _other_model(ask: Process, model: str, budget_s: float) -> Alternative:
-    async def other_model(request: ProcessRequest, no_cache: bool) -> Outcome[Answer] | None:
+def _other_model(ask: Process, identity: Identity, model: str, budget_s: float) -> Alternative:
+    async def other_model(request: ProcessRequest, key: Key, no_cache: bool) -> Outcome[Answer] | None:
         if request.model == model:
             return None
-        return await bounded(request.model_copy(update={"model": model}), no_cache)
+        other = request.model_copy(update={"model": model})
+        return await bounded(other, identity(other), no_cache)
 
     # Its own budget: that of the request may be what has just run out.
     within_budget: Callable[[Process], Process] = deadline(default_s=budget_s)
@@ -57,7 +58,7 @@ def _other_model(ask: Process, model: str, budget_s: float) -> Alternative:
 
 
 def _fixed_text(text: str) -> Alternative:
-    async def fixed_text(request: ProcessRequest, no_cache: bool) -> Outcome[Answer] | None:
+    async def fixed_text(request: ProcessRequest, key: Key, no_cache: bool) -> Outcome[Answer] | None:
         reply = GeminiReply(text, "none", "OTHER", Usage(0, 0, 0))
         return Outcome(aggregate([LegReply(reply, 0, 0.0) for _ in request.prompts]), "bypass", 0.0)
 

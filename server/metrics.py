@@ -65,11 +65,18 @@ class Metrics:
     def request_answered(self, status: int, cache: str, stages: StageSeconds, attempts: int) -> None:
         """Count one answered ``POST /process``."""
         self.requests[status, cache] += 1
-        self.latency[cache].add(stages.total)
+        self.latency[cache].add(stages[6])
         self.answered += 1
+        # Unrolled: a loop over seven stages takes three times as long.
         sums = self.stage_s
-        for index, seconds in enumerate(stages):
-            sums[index] += seconds
+        queue, validate, cache_s, gemini, backoff, aggregate, total = stages
+        sums[0] += queue
+        sums[1] += validate
+        sums[2] += cache_s
+        sums[3] += gemini
+        sums[4] += backoff
+        sums[5] += aggregate
+        sums[6] += total
         if attempts:
             self.attempts_spent[attempts] += 1
 

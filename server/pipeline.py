@@ -8,9 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import NamedTuple, ParamSpec, TypeVar
 
-from server.answers import Answer, Ask, Leg, LegReply, Process, aggregate, identity_of, legs_of
+from server.answers import Answer, Ask, Identity, Key, Leg, LegReply, Process, aggregate, identity_of, legs_of
 from server.errors import DeadlineExceeded, UpstreamTimeout
 from server.execution import Execution
 from server.gemini.protocol import GeminiReply
@@ -37,7 +37,19 @@ S = TypeVar("S")
 Policy = Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]
 
 
-def build_pipeline(settings: Settings, state: PolicyState, execution: Execution, metrics: Metrics) -> Process:
+class Pipeline(NamedTuple):
+    """The decorated function, ``process``, and a shorter way past it for what is in the cache.
+
+    ``identity`` makes the key of a request. ``lookup`` is the store's, ``None`` where the cache is off: a fresh answer
+    needs no deadline and no fallback, so it is looked up before anything is awaited.
+    """
+
+    identity: Identity
+    lookup: Callable[[Key], Outcome[Answer] | None] | None
+    process: Process
+
+
+def build_pipeline(settings: Settings, state: PolicyState, execution: Execution, metrics: Metrics) -> Pipeline:
     """Put the functions that answer a request inside the policies that ``settings`` switch on."""
     attempt_s = settings.deadline.attempt_ms / 1000
     identity = identity_of(settings.default_model, shared=settings.cache.share_between_agents)
@@ -67,12 +79,12 @@ def build_pipeline(settings: Settings, state: PolicyState, execution: Execution,
     def keeping(store: AnswerStore | None) -> Callable[[Ask], Process]:
         if store is None:
             return uncached
-        return cache(store, key=identity, bypass=lambda request, no_cache: no_cache)
+        return cache(store, key=lambda request, key, no_cache: key, bypass=lambda request, key, no_cache: no_cache)
 
-    def bounded(default_ms: int) -> Policy[[ProcessRequest, bool], Outcome[Answer]]:
-        return deadline(budget_s=lambda request, no_cache: (request.deadline_ms or default_ms) / 1000 - spent_s())
+    def bounded(default_ms: int) -> Policy[[ProcessRequest, Key, bool], Outcome[Answer]]:
+        return deadline(budget_s=lambda request, key, no_cache: (request.deadline_ms or default_ms) / 1000 - spent_s())
 
-    def degrading(alternatives: tuple[Alternative, ...]) -> Policy[[ProcessRequest, bool], Outcome[Answer]]:
+    def degrading(alternatives: tuple[Alternative, ...]) -> Policy[[ProcessRequest, Key, bool], Outcome[Answer]]:
         return fallback(*alternatives, mark=mark_degraded, on_fallback=metrics.fell_back)
 
     # Around each Gemini call.
@@ -107,17 +119,17 @@ def build_pipeline(settings: Settings, state: PolicyState, execution: Execution,
     @timed("led_s")
     @when(state.places, bulkhead)
     @timed("placed_s")
-    async def ask(request: ProcessRequest, no_cache: bool) -> Answer:
+    async def ask(request: ProcessRequest, key: Key, no_cache: bool) -> Answer:
         begin_processing()
         return aggregate(await fan_out(request))
 
     @track(on_done=mark_answered)
     @when(lesser_answers(settings.fallback, ask, state.store, identity), degrading)
     @when(settings.deadline.default_ms if settings.deadline.enabled else None, bounded)
-    async def process(request: ProcessRequest, no_cache: bool) -> Outcome[Answer]:
-        return await ask(request, no_cache)
+    async def process(request: ProcessRequest, key: Key, no_cache: bool) -> Outcome[Answer]:
+        return await ask(request, key, no_cache)
 
-    return process
+    return Pipeline(identity, state.store.lookup if state.store is not None else None, process)
 
 
 def when(state: S | None, policy: Callable[[S], Policy[P, T]]) -> Policy[P, T]:
@@ -133,7 +145,7 @@ def uncached(ask: Ask) -> Process:
     """In place of the cache where it is switched off: every answer is a bypass."""
 
     @wraps(ask)
-    async def answered(request: ProcessRequest, no_cache: bool) -> Outcome[Answer]:
-        return Outcome(await ask(request, no_cache), "bypass", 0.0)
+    async def answered(request: ProcessRequest, key: Key, no_cache: bool) -> Outcome[Answer]:
+        return Outcome(await ask(request, key, no_cache), "bypass", 0.0)
 
     return answered

@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from math import floor
 
-import orjson
-from aiohttp import web
+from aiohttp import hdrs, web
+from multidict import istr
 
 from server.access import ApiKeys, Origins
-from server.answers import Answer, Process
 from server.errors import DeadlineExceeded, Draining, TailgateError
 from server.execution import Execution, SyncExecution, Worker
 from server.lifecycle import State
 from server.metrics import NO_CACHE_OUTCOME, Metrics
-from server.policies.cache import Outcome
+from server.pipeline import Pipeline
 from server.problems import problem_reply
-from server.progress import Progress, StageSeconds, current_progress
+from server.process_reply import completed_reply, request_headers
+from server.progress import Progress, current_progress
 from server.replies import Reply
 from server.request_body import parse_request, read_body
-from server.request_ids import request_id_source, traceparent
+from server.request_ids import RequestIds
 
 log = logging.getLogger("tailgate")
 
-_TAIL_OF_BODY = (
-    ',"cache":"{}","attempts":{},"timings_ms":{{"queue":{},"validate":{},"cache":{},"gemini":{},"backoff":{},'
-    '"aggregate":{},"total":{}}},"degraded":{}}}'
-)
-_HEADERS = (
-    "Server-Timing: queue;dur={}, validate;dur={}, cache;dur={}, gemini;dur={}, backoff;dur={}, aggregate;dur={},"
-    " total;dur={}\r\nX-Attempts: {}\r\nX-Request-Id: {}\r\ntraceparent: {}\r\n"
-)
+# istr: looked up without folding its case first.
+_REQUEST_ID = istr("X-Request-Id")
+_TRACEPARENT = istr("traceparent")
 
 
 class ProcessRoute:
@@ -43,33 +36,32 @@ class ProcessRoute:
 
     def __init__(
         self,
-        process: Process,
+        pipeline: Pipeline,
         execution: Execution,
         metrics: Metrics,
         *,
         api_keys: ApiKeys,
         origins: Origins,
+        ids: RequestIds,
         read_timeout_s: float,
         queue_timeout_s: float,
-        request_id: Callable[[str | None], str] | None = None,
     ) -> None:
-        self._process = process
+        self._identity, self._lookup, self._process = pipeline
         self._workers = execution if isinstance(execution, SyncExecution) else None
         self._metrics = metrics
         self._api_keys = api_keys
         self._origins = origins
+        self._ids = ids
         self._read_timeout_s = read_timeout_s
         self._queue_timeout_s = queue_timeout_s
-        self._request_id = request_id or request_id_source()
         self.draining = False
 
     async def __call__(self, request: web.BaseRequest) -> Reply:
         """Answer, whatever happens, except when the client goes away first."""
         progress = Progress(self._metrics.population)
-        current_progress.set(progress)
         headers = request.headers
-        request_id = self._request_id(headers.get("X-Request-Id"))
-        trace = traceparent(headers.get("traceparent"))
+        request_id = self._ids.request_id(headers.get(_REQUEST_ID))
+        trace = self._ids.traceparent(headers.get(_TRACEPARENT))
         worker = None
         try:
             progress.move(State.QUEUED)
@@ -80,10 +72,14 @@ class ProcessRoute:
             if self._workers is not None:
                 worker = await self._take_worker(self._workers)
             progress.move(State.VALIDATING)
-            body = await read_body(request, timeout_s=self._read_timeout_s)
-            asked = parse_request(body)
+            asked = parse_request(await read_body(request, timeout_s=self._read_timeout_s))
             progress.validated_s = progress.clock()
-            outcome = await self._process(asked, "no-cache" in headers.get("Cache-Control", ""))
+            key = self._identity(asked)
+            no_cache = "no-cache" in headers.get(hdrs.CACHE_CONTROL, "")
+            outcome = None if no_cache or self._lookup is None else self._lookup(key)
+            if outcome is None:
+                current_progress.set(progress)
+                outcome = await self._process(asked, key, no_cache)
             progress.move(State.COMPLETED)
         except (asyncio.CancelledError, ConnectionError):
             progress.move(State.FAILED)
@@ -91,13 +87,14 @@ class ProcessRoute:
             raise
         except Exception as error:
             progress.move(State.FAILED)
-            reply = self._failure(error, request, progress, request_id, trace)
-        else:
-            reply = self._success(outcome, request, progress, request_id, trace)
+            return self._refusal(error, request, progress, request_id, trace)
         finally:
             if worker is not None and self._workers is not None:
                 self._workers.release(worker)
-        return reply
+        stages = progress.stages()
+        self._metrics.request_answered(200, outcome.status, stages, progress.attempts)
+        more = self._origins.headers(request) if self._origins else ""
+        return self._last(completed_reply(outcome, stages, progress.attempts, request_id, trace, more))
 
     async def _take_worker(self, workers: SyncExecution) -> Worker:
         try:
@@ -106,25 +103,7 @@ class ProcessRoute:
         except TimeoutError:
             raise DeadlineExceeded(f"no worker was free within {self._queue_timeout_s:g} s") from None
 
-    def _success(
-        self, outcome: Outcome[Answer], request: web.BaseRequest, progress: Progress, request_id: str, trace: str
-    ) -> Reply:
-        answer, status, ttl_s = outcome
-        stages = progress.stages()
-        attempts = progress.attempts
-        self._metrics.request_answered(200, status, stages, attempts)
-        spent = _milliseconds(stages)
-        body = b'{"request_id":%b,"state":"COMPLETED",%b%b' % (
-            orjson.dumps(request_id),
-            answer.json,
-            _TAIL_OF_BODY.format(status, attempts, *spent, "true" if answer.degraded else "false").encode(),
-        )
-        headers = f"Cache-Status: {_cache_status(status, ttl_s)}\r\n" + self._headers(
-            request, spent, attempts, request_id, trace
-        )
-        return Reply(200, body, headers=headers, close=self.draining)
-
-    def _failure(
+    def _refusal(
         self, error: Exception, request: web.BaseRequest, progress: Progress, request_id: str, trace: str
     ) -> Reply:
         if not isinstance(error, TailgateError):
@@ -132,32 +111,13 @@ class ProcessRoute:
             error = TailgateError("an error in the server; its log has the details under this request_id")
         stages = progress.stages()
         self._metrics.request_answered(error.status, NO_CACHE_OUTCOME, stages, progress.attempts)
-        headers = self._headers(request, _milliseconds(stages), progress.attempts, request_id, trace)
-        reply = problem_reply(error, request_id, headers=headers)
+        headers = request_headers(stages, progress.attempts, request_id, trace)
+        if self._origins:
+            headers += self._origins.headers(request)
+        return self._last(problem_reply(error, request_id, headers=headers))
+
+    def _last(self, reply: Reply) -> Reply:
+        """While draining, the last one on its connection."""
         if self.draining:
             reply.keep_alive = False
         return reply
-
-    def _headers(
-        self, request: web.BaseRequest, spent: tuple[str, ...], attempts: int, request_id: str, trace: str
-    ) -> str:
-        headers = _HEADERS.format(*spent, attempts, request_id, trace)
-        return headers + self._origins.headers(request) if self._origins else headers
-
-
-def _milliseconds(stages: StageSeconds) -> tuple[str, ...]:
-    """Each stage in ms with three decimals, as header and body have it."""
-    return tuple([f"{seconds * 1000:.3f}" if seconds > 0.0 else "0.000" for seconds in stages])
-
-
-def _cache_status(status: str, ttl_s: float) -> str:
-    """``Cache-Status`` as RFC 9211 writes it; a negative ttl is that of a stale answer."""
-    match status:
-        case "hit" | "stale":
-            return f"tailgate; hit; ttl={floor(ttl_s)}"
-        case "miss":
-            return "tailgate; fwd=miss; stored"
-        case "collapsed":
-            return "tailgate; fwd=miss; collapsed"
-        case _:
-            return "tailgate; fwd=bypass"

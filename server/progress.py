@@ -83,8 +83,10 @@ class Progress(Lifecycle):
         cache = (self.answered_s or ended_s) - validated_s - self.led_s
         backoff = self.seconds[State.RETRY]
         gemini = self.fan_out_s - backoff
+        rest = total - queue - validate - cache - gemini - backoff
+        # Differences of equal clock readings may come out as -1e-17.
         return StageSeconds(
-            queue, validate, cache, gemini, backoff, total - queue - validate - cache - gemini - backoff, total
+            queue, validate, max(cache, 0.0), max(gemini, 0.0), backoff, rest if rest > 0.0 else 0.0, total
         )
 
 

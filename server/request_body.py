@@ -6,7 +6,7 @@ import asyncio
 import json
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from pydantic import ValidationError
 
 from server.errors import BodyTooLarge, FieldError, InvalidRequest, MalformedRequest, SlowBody, UnsupportedMediaType
@@ -23,9 +23,9 @@ async def read_body(request: web.BaseRequest, *, timeout_s: float) -> bytes:
     Raises :class:`UnsupportedMediaType`, :class:`BodyTooLarge` or :class:`SlowBody`.
     """
     headers = request.headers
-    if headers.get("Content-Type") != "application/json":
+    if headers.get(hdrs.CONTENT_TYPE) != "application/json":
         _check_media_type(headers.get("Content-Type", ""))
-    if "Content-Encoding" in headers:
+    if hdrs.CONTENT_ENCODING in headers:
         raise UnsupportedMediaType(
             f"Content-Encoding {headers['Content-Encoding']!r:.80} is not taken: send plain JSON"
         )

@@ -13,6 +13,7 @@ from server.access import Origins
 from server.errors import MethodNotAllowed, NotFound, TailgateError
 from server.problems import problem_reply
 from server.replies import Reply
+from server.request_ids import RequestIds
 
 Handler = Callable[[web.BaseRequest], Awaitable[Reply | web.WebSocketResponse]]
 Routes = Mapping[str, Mapping[str, Handler]]
@@ -20,7 +21,7 @@ Routes = Mapping[str, Mapping[str, Handler]]
 
 
 def dispatcher(
-    routes: Routes, *, origins: Origins, request_id: Callable[[str | None], str]
+    routes: Routes, *, origins: Origins, ids: RequestIds
 ) -> Callable[[web.BaseRequest], Awaitable[Reply | web.WebSocketResponse]]:
     """The handler of all requests: finds the route, and renders its typed errors."""
 
@@ -42,7 +43,7 @@ def dispatcher(
                 return Reply(204, b"", headers=origins.preflight_headers(request, allowed))
             raise MethodNotAllowed(f"{path} takes {', '.join(allowed)}, not {method:.20}", allowed=allowed)
         except TailgateError as error:
-            sent = request_id(request.headers.get("X-Request-Id"))
+            sent = ids.request_id(request.headers.get("X-Request-Id"))
             headers = f"X-Request-Id: {sent}\r\n"
             if origins:
                 headers += origins.headers(request)

@@ -128,7 +128,7 @@ def test_a_whole_number_may_be_written_with_a_point():
 
 def _identity(**members: object) -> tuple[str, bytes]:
     body = {"agent_id": "a", "prompts": ["p", "q"]} | members
-    return identity_of("gemini-2.5-flash", shared=False)(parse_request(orjson.dumps(body)), False)
+    return identity_of("gemini-2.5-flash", shared=False)(parse_request(orjson.dumps(body)))
 
 
 def test_the_cache_key_changes_with_all_that_changes_the_answer():
@@ -157,7 +157,7 @@ def test_shared_answers_belong_to_no_agent():
     shared = identity_of("m", shared=True)
     one, other = (parse_request(orjson.dumps({"agent_id": each, "prompts": ["p"]})) for each in "ab")
 
-    assert shared(one, False) == shared(other, False)
+    assert shared(one) == shared(other)
 
 
 def test_legs_carry_prompts_in_order_with_the_requests_parameters():
