@@ -1,10 +1,12 @@
 """`python -m loadtests COMMAND`. Each command is a module of its own, imported only when it is asked for."""
 
+import importlib
 import signal
 import sys
 
 _COMMANDS = {
     "bench": "load a server of its own, async against sync, and save a report",
+    "capacity": "find the most users that a server holds within an SLO",
 }
 _USAGE = "usage: python -m loadtests COMMAND [options]"
 
@@ -20,9 +22,8 @@ def main(arguments: list[str]) -> int:
         print(f"python -m loadtests: {wrong}; there are: {', '.join(_COMMANDS)}", file=sys.stderr)
         return 2
     try:
-        from loadtests import bench
-
-        return bench.main(rest)
+        code: int = importlib.import_module(f"loadtests.{command}").main(rest)
+        return code
     except KeyboardInterrupt:
         return 130
     finally:

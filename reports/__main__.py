@@ -1,4 +1,4 @@
-"""``python -m reports list | show | compare | export``: saved runs on the terminal and as HTML."""
+"""``python -m reports list | show | compare | export | gate | capacity | cost``: saved runs, shown and judged."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from reports.errors import StoreError
+from reports.capacity_view import show_capacity
+from reports.cost import PRICES, load_prices
+from reports.cost_view import print_costs
+from reports.errors import InputError, StoreError
+from reports.gate_command import add_gate_flags, gate
 from reports.run import Run
+from reports.slo import EXAMPLE, parse_slo
 from reports.store import DEFAULT_ROOT, RunStore
 from reports.terminal import print_comparison, print_experiment, print_list, print_run
 
@@ -20,15 +25,18 @@ PIPE_WIDTH = 160  # what reads a pipe has no width: all columns
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 0 if it did what was asked, 2 where the user asked for what is not there or cannot be read."""
+    """Run one command; 0 if it did what was asked, 2 where the user asked for what is not there or cannot be read.
+
+    ``gate`` and ``capacity`` have codes of their own for what they found (``reports.gate``).
+    """
     arguments = _parser().parse_args(argv)
     store = RunStore(arguments.runs)
     try:
-        arguments.command(store, arguments)
-    except StoreError as error:
+        code: int | None = arguments.command(store, arguments)
+    except (StoreError, InputError) as error:
         Console(stderr=True, soft_wrap=True).print(Text(str(error), "red"))
         return USAGE_ERROR
-    return 0
+    return code or 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,6 +66,26 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--output", "-o", type=Path, metavar="FILE", help="default: RUN.html in the current directory")
     export.add_argument("--theme", choices=("dark", "light"), default="dark")
     export.set_defaults(command=_export)
+
+    judging = commands.add_parser(
+        "gate", help="a run or experiment against an SLO and a baseline, for a build to fail by"
+    )
+    add_gate_flags(judging)
+    judging.set_defaults(command=gate)
+
+    capacity = commands.add_parser("capacity", help="a saved capacity search, judged by another SLO")
+    capacity.add_argument("name", metavar="EXPERIMENT", help="the experiment's id, which the search printed")
+    capacity.add_argument("--slo", required=True, metavar="EXPR", help="e.g. " + EXAMPLE.replace("%", "%%"))
+    capacity.set_defaults(command=_capacity)
+
+    cost = commands.add_parser("cost", help="what the tokens of a run or experiment cost, and what the cache saved")
+    cost.add_argument(
+        "name", nargs="?", default="latest", metavar="RUN", help=f"{one} (default), or an experiment's id"
+    )
+    cost.add_argument(
+        "--prices", type=Path, default=PRICES, metavar="FILE", help="price table (default: the one beside)"
+    )
+    cost.set_defaults(command=_cost)
     return parser
 
 
@@ -94,6 +122,16 @@ def _export(store: RunStore, arguments: argparse.Namespace) -> None:
     except OSError as error:
         raise StoreError(f"cannot write {output}: {error.strerror}; choose another place with --output") from error
     Console(soft_wrap=True).print(f"Wrote {output} ({output.stat().st_size / 1e6:.1f} MB)", highlight=False)
+
+
+def _capacity(store: RunStore, arguments: argparse.Namespace) -> int:
+    return show_capacity(Console(), store, arguments.name, parse_slo(arguments.slo))
+
+
+def _cost(store: RunStore, arguments: argparse.Namespace) -> None:
+    prices = load_prices(arguments.prices)
+    runs = store.experiment(arguments.name) or [store.open(store.resolve(arguments.name))]
+    print_costs(Console(), runs, prices)
 
 
 if __name__ == "__main__":

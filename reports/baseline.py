@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reports.collect import POPULATION_CODE, collect
+from reports.errors import InputError
 from reports.percentiles import quantiles
 from reports.replicates import interval_of_mean
 from reports.run import Run
@@ -36,7 +37,7 @@ METRICS: Final[dict[Metric, str]] = {
 """What is compared, each against the same figure of the bare handler. Misses wait for Gemini, not for the code."""
 
 
-class BaselineError(ValueError):
+class BaselineError(InputError):
     """A baseline that cannot be read, or is of something else; one line."""
 
 

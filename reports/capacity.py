@@ -13,9 +13,9 @@ from typing import Final
 import numpy as np
 
 from reports.attainment import Attainment, observe, pool
-from reports.capacity_search import Bracket, bracket
+from reports.capacity_search import Bracket, LevelVerdict, bracket
 from reports.knee import Knee, find_knee
-from reports.levels import Level, LevelVerdict, Repeat, judge_level, pooled_attainments
+from reports.levels import Level, Repeat, judge_level, pooled_attainments
 from reports.run import Run
 from reports.schema import Block, Manifest
 from reports.sizing import ProcessLoad
@@ -26,6 +26,9 @@ from reports.validity import MIN_REQUESTS, judge
 
 MIN_LEVELS: Final = 3
 """Levels below which nothing is said about capacity."""
+
+STARVED_CPU: Final = 0.5
+"""A generator that was late while it used less of its core than this was kept off it by other work on the machine."""
 
 
 @dataclass(frozen=True)
@@ -132,5 +135,13 @@ def _repeat(run: Run, block: Block) -> Repeat:
         reconciliation=Reconciliation(),
         block_medians_ms={},
     )
-    cores = None if block.server_cpu_s is None else block.server_cpu_s / block.measured_s
-    return Repeat(observed, validity.verdict, cores, block.server_rss_bytes)
+    verdict = validity.verdict
+    if verdict == "GENERATOR-BOUND" and block.generator_cpu is not None and block.generator_cpu < STARVED_CPU:
+        verdict = "NOISY"  # a lower load would be no better
+    return Repeat(
+        observed=observed,
+        validity=verdict,
+        reason=validity.reasons[0].what if validity.reasons else "",
+        server_cores=None if block.server_cpu_s is None else block.server_cpu_s / block.measured_s,
+        server_rss_bytes=block.server_rss_bytes,
+    )

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from reports.levels import LevelVerdict
+LevelVerdict = Literal["holds", "misses", "undecided", "too-few-samples", "generator-bound", "invalid"]
+"""What the repeats at a level say; ``reports.levels`` tells how."""
 
-Limit = Literal["server", "generator", "search", "slo", "samples"]
+Limit = Literal["server", "generator", "search", "slo", "samples", "machine"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Bracket:
 
     ``limited_by``: what stopped it above: the server, the load generator, the highest load that was tried (search). Or
     why there is no lower end: every level misses (slo), or those that may hold have too few samples to say (samples).
+    Or a level none of whose repeats was valid (machine), which says nothing.
     """
 
     low: int | None
@@ -61,7 +63,9 @@ def bracket(tried: Mapping[int, LevelVerdict]) -> Bracket:
     below = {load: verdict for load, verdict in tried.items() if high is None or load < high}
     low = max((load for load, verdict in below.items() if verdict == "holds"), default=None)
     limit: Limit = "search" if high is None else "generator" if tried[high] == "generator-bound" else "server"
-    if low is None and limit != "generator":
+    if "invalid" in tried.values():
+        limit = "machine"
+    elif low is None and limit != "generator":
         limit = "samples" if "too-few-samples" in below.values() else "slo" if high is not None else "search"
     return Bracket(low, high, limit)
 
@@ -69,9 +73,11 @@ def bracket(tried: Mapping[int, LevelVerdict]) -> Bracket:
 def next_load(plan: SearchPlan, tried: Mapping[int, Tried]) -> int | None:
     """The load to measure next; None when there is nothing left to find out."""
     for load, level in tried.items():
-        wanted = plan.most_repeats if level.verdict == "undecided" else plan.repeats
+        wanted = plan.most_repeats if level.verdict in ("undecided", "invalid") else plan.repeats
         if level.repeats < wanted and level.verdict != "generator-bound":
             return load
+        if level.verdict == "invalid":
+            return None  # neither would the next level be
     if not tried:
         return min(plan.start, plan.most)
     found = bracket({load: level.verdict for load, level in tried.items()})

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from reports.errors import InputError
 from reports.summary import Summary, Tokens
 
 PRICES: Final = Path(__file__).with_name("prices.toml")
@@ -23,7 +24,7 @@ PRICES: Final = Path(__file__).with_name("prices.toml")
 _Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class PriceError(ValueError):
+class PriceError(InputError):
     """A price table that cannot be used; one line with the file and the place in it."""
 
 

@@ -1,4 +1,4 @@
-"""What a user can do wrong with runs. Every message is one line: what, where, and what to do."""
+"""What a user can do wrong. Every message is one line: what, where, and what to do."""
 
 from __future__ import annotations
 
@@ -31,3 +31,7 @@ class RunDamaged(StoreError):  # noqa: N818 - says what happened
 
 class RunBusy(StoreError):  # noqa: N818 - says what happened
     """The run is still being written."""
+
+
+class InputError(ValueError):
+    """Something a user wrote cannot be used: an SLO, a gate file, a baseline, a price table."""

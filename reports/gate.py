@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reports.attainment import Attainment, attain, observe
 from reports.baseline import BARE, METRICS, Baseline, Ratio, check_same_workload, measure_baseline
+from reports.errors import InputError
 from reports.readable import change, count, latency, number, share
 from reports.run import Run
 from reports.slo import Slo
@@ -33,7 +34,7 @@ Group = Literal["validity", "slo", "baseline"]
 _EXIT_OF: Final[dict[Group, int]] = {"validity": EXIT_INVALID, "slo": EXIT_SLO_MISSED, "baseline": EXIT_REGRESSION}
 
 
-class GateError(ValueError):
+class GateError(InputError):
     """A gate that cannot be held; one line."""
 
 

@@ -9,22 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from reports.attainment import Attainment, Observation, attain, decided_by_share, pool
+from reports.capacity_search import LevelVerdict
 from reports.replicates import interval_of_mean
 from reports.slo import Slo
 from reports.summary import Verdict
 
-LevelVerdict = Literal["holds", "misses", "undecided", "too-few-samples", "generator-bound"]
-
 
 @dataclass(frozen=True)
 class Repeat:
-    """One measured stretch at one level; CPU in cores, memory in bytes, None where the server is not ours."""
+    """One measured stretch at one level; CPU in cores, memory in bytes, None where the server is not ours.
+
+    ``reason`` is why it is not VALID, in a few words.
+    """
 
     observed: Observation
     validity: Verdict = "VALID"
+    reason: str = ""
     server_cores: float | None = None
     server_rss_bytes: int | None = None
 
@@ -61,10 +63,13 @@ def pooled_attainments(slo: Slo, level: Level) -> tuple[Attainment, ...]:
 def judge_level(slo: Slo, level: Level) -> LevelVerdict:
     """Whether the SLO holds at this level: all thresholds surely met, any surely missed, or neither.
 
-    Too few samples: more repeats could decide it, but so would a higher load, or a longer measurement.
+    Too few samples: more repeats could decide it, but so would a higher load, or a longer measurement. Invalid: none of
+    its repeats may be believed, for the machine's sake.
     """
     if level.generator_bound:
         return "generator-bound"
+    if not level.valid:
+        return "invalid"
     each = [{a.name: a for a in attain(slo, observed)} for observed in level.valid]
     pooled = pooled_attainments(slo, level)
     met = [_decide(whole, [one[whole.name] for one in each if whole.name in one]) for whole in pooled]
@@ -72,7 +77,7 @@ def judge_level(slo: Slo, level: Level) -> LevelVerdict:
         return "misses"
     if any(whole.met is None for whole in pooled):
         return "too-few-samples"
-    return "holds" if met and None not in met else "undecided"
+    return "holds" if None not in met else "undecided"
 
 
 def _decide(whole: Attainment, each: Sequence[Attainment]) -> bool | None:

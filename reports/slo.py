@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Literal, get_args
 
+from reports.errors import InputError
 from reports.schema import POPULATIONS, Population
 
 Kind = Literal["latency", "failed", "goodput", "hit_share", "attempts"]
@@ -45,7 +46,7 @@ EXAMPLE: Final = "p99<1s,failed<1%"
 """An expression to show where one is asked for."""
 
 
-class SloError(ValueError):
+class SloError(InputError):
     """An expression that cannot be read, or that no run could meet or miss; one line that names the part."""
 
 

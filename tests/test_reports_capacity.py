@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from reports.attainment import Observation
 from reports.capacity import Capacity, assess, level_of, load_of, process_load, unit_of
-from reports.capacity_search import Bracket, SearchPlan, Tried, bracket, next_load
+from reports.capacity_search import Bracket, LevelVerdict, SearchPlan, Tried, bracket, next_load
 from reports.knee import find_knee
-from reports.levels import Level, LevelVerdict, Repeat, judge_level
+from reports.levels import Level, Repeat, judge_level
 from reports.replicates import interval_of_mean
 from reports.schema import Workload
 from reports.sizing import Host, ProcessLoad, assumptions, planned_load, processes_per_host, size_for
@@ -115,6 +115,12 @@ def test_one_spoiled_repeat_is_measured_again_and_not_believed() -> None:
     assert found.low <= 300 < found.high
 
 
+def test_a_machine_on_which_nothing_is_valid_ends_the_search_at_its_first_level() -> None:
+    found, levels = search(SearchPlan(start=100), lambda load: Repeat(misses([5.0] * 2000), "NOISY"))
+    assert found == Bracket(None, None, "machine")
+    assert [len(level.repeats) for level in levels.values()] == [4]
+
+
 SYSTEM = ClosedSystem(servers=4, rate=10.0, think_s=2.0)
 
 
@@ -178,7 +184,7 @@ def test_a_level_is_decided_by_its_repeats_and_not_by_one() -> None:
     assert verdict(970.0, 980.0) == "undecided"  # 3% is less than runs differ by
     assert verdict(500.0, 510.0, failed=200) == "misses"
     assert verdict(500.0, 510.0, failed=19) == "undecided"  # 0.94% of 4038
-    assert judge_level(SLO, Level(1, ())) == "undecided"
+    assert judge_level(SLO, Level(1, ())) == "invalid"
 
 
 def test_the_interval_of_few_repeats_covers_their_mean_as_often_as_promised() -> None:
@@ -235,11 +241,12 @@ def test_a_saved_level_tells_its_load_its_repeats_and_what_the_server_used(tmp_p
         Stretch(hit_ms=[1.0] * 500, miss_ms=[300.0] * 1000, server_cpu_s=6.0),
         Stretch(hit_ms=[1.0] * 500, miss_ms=[300.0] * 1000, server_cpu_s=8.0, server_rss_bytes=2 * 10**8, at_s=20),
         Stretch(hit_ms=[1.0] * 500, miss_ms=[300.0] * 1000, generator_cpu=0.95, at_s=40),
+        Stretch(hit_ms=[1.0] * 500, miss_ms=[300.0] * 1000, block={"generator_lag_ms": 30.0}, at_s=60),
     ]
     run = save_measured(tmp_path, stretches, users=150)
     level = level_of(run)
     assert (load_of(run.manifest), unit_of(run.manifest)) == (150, "users")
-    assert [repeat.validity for repeat in level.repeats] == ["VALID", "VALID", "GENERATOR-BOUND"]
+    assert [repeat.validity for repeat in level.repeats] == ["VALID", "VALID", "GENERATOR-BOUND", "NOISY"]
     assert level.goodput == (150.0, 150.0)
     assert process_load(level) == ProcessLoad(150, pytest.approx(0.7), 2 * 10**8, pytest.approx(100.0))
 

@@ -1,0 +1,106 @@
+"""The search under load: one server, a run a level, a block a repeat, until the search knows enough."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+
+from loadtests.bench_block import BlockLoad, LiveArm
+from loadtests.bench_experiment import Experiment
+from loadtests.bench_plan import arms_of, expected_s
+from loadtests.bench_progress import Progress, Status
+from loadtests.bench_servers import ServerUnderTest
+from loadtests.capacity_options import CapacityOptions
+from loadtests.processes import Children
+from reports.capacity import Capacity, assess, level_of
+from reports.capacity_search import Tried, next_load
+from reports.levels import Level, judge_level
+from reports.readable import count, number
+from reports.run import Run
+from reports.slo import show_slo
+from reports.store import RunStore
+
+EXPECTED_BLOCKS = 22
+"""What a search usually takes: about nine levels, measured two to four times."""
+
+
+class CapacityExperiment(Experiment):
+    """An experiment whose next block depends on the blocks before. `levels` is what has been measured, by load."""
+
+    def __init__(self, options: CapacityOptions, store: RunStore, children: Children, progress: Progress) -> None:
+        arms = arms_of(options.bench.mode, options.bench.settings)
+        super().__init__("capacity", options.bench, arms, store, children, progress)
+        self.levels: dict[int, Level] = {}
+        self._slo = options.slo
+        self._plan = options.plan
+        self._lives: dict[int, LiveArm] = {}
+
+    @property
+    def headline(self) -> str:
+        """What is going to be done, in one line."""
+        options, timing, plan = self._options, self._options.timing, self._plan
+        return (
+            f"capacity of {self.arms[0].label} within {show_slo(self._slo)}: scenario {options.scenario}, seed "
+            f"{options.seed}; levels from {plan.start} up to {plan.most} users, each measured {plan.repeats} to "
+            f"{plan.most_repeats} times for {timing.measure_s:g} s; usually about {self.expected_s / 60:.0f} min"
+        )
+
+    @property
+    def expected_s(self) -> float:
+        """Seconds that a search usually takes."""
+        return expected_s(EXPECTED_BLOCKS, self._options.timing)
+
+    @property
+    def capacity(self) -> Capacity:
+        """What has been found so far."""
+        return assess(self._slo, list(self.levels.values()), "users")
+
+    async def run(self) -> None:
+        """From nothing to the last level. Raises ChildError, BenchError, StoreError or OSError when it cannot."""
+        ((_, server),) = await self._servers_up()
+        position = first_user = 0
+        while (load := next_load(self._plan, self._tried())) is not None:
+            position += 1
+            options = replace(self._options, users=load)
+            live = self._level_run(load, server)
+            self._live = {live.arm.name: live}  # ticks go to the run that is being measured
+            await self._run_block(options, live, position, first_user)
+            first_user += load
+            run = Run(live.record.writer.directory, live.record.writer.manifest)
+            self.levels[load] = await asyncio.to_thread(level_of, run)
+            self._progress.say(self._news(self.levels[load]))
+
+    def _level_run(self, load: int, server: ServerUnderTest) -> LiveArm:
+        """The run of a level, created when it is first measured."""
+        if load not in self._lives:
+            arm = replace(self.arms[0], label=f"{self.arms[0].label}, {load} users")
+            self._lives[load] = self._go_live(arm, server, replace(self._options, users=load))
+        return self._lives[load]
+
+    def _tried(self) -> Mapping[int, Tried]:
+        return {load: Tried(judge_level(self._slo, level), len(level.repeats)) for load, level in self.levels.items()}
+
+    def _news(self, level: Level) -> str:
+        last = level.repeats[-1]
+        observed = last.observed
+        goodput = observed.successes / observed.seconds if observed.seconds else None
+        verdict = judge_level(self._slo, level).replace("-", " ")
+        reason = f" ({last.reason})" if last.reason else ""
+        return (
+            f"{count(level.load)} users, measurement {len(level.repeats)}: {number(goodput, 'req/s')}, "
+            f"{count(observed.failed)} of {count(observed.requests)} failed, {last.validity}{reason}: {verdict}"
+        )
+
+    def _status(self, load: BlockLoad) -> Status:
+        """Where the search is; how many blocks are left is a guess."""
+        blocks = max(EXPECTED_BLOCKS, load.position)
+        left_s = load.left_s + expected_s(blocks - load.position, self._options.timing)
+        return Status(
+            block=load.position,
+            blocks=blocks,
+            arm=load.live.arm.name,
+            phase=load.phase,
+            users=load.users,
+            recent=self._recent.figures(),
+            left_s=left_s,
+            done=1.0 - left_s / expected_s(blocks, self._options.timing),
+        )

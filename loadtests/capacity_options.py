@@ -1,0 +1,135 @@
+"""The command line of `python -m loadtests capacity`, read once and frozen."""
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from loadtests import scenarios
+from loadtests.bench_options import BenchOptions
+from loadtests.bench_plan import Mode, Timing
+from loadtests.flags import Help, OneLineParser, port, seconds, setting, whole
+from loadtests.load_models import OpenLoop
+from reports.capacity_search import SearchPlan
+from reports.slo import Slo, SloError, parse_slo
+
+DEFAULT_SLO = "p99<1s,failed<1%"
+_GIGABYTE = 10**9
+
+
+@dataclass(frozen=True)
+class CapacityOptions:
+    """What a search was asked for. `bench` is the block that is run at each level, with the users of the first one.
+
+    `host_cores` and `host_memory_bytes` are of the hosts that sizes are given in; None stands for this machine's.
+    """
+
+    slo: Slo
+    plan: SearchPlan
+    bench: BenchOptions
+    host_cores: int | None
+    host_memory_bytes: int | None
+
+
+def read_options(arguments: Sequence[str]) -> CapacityOptions:
+    """The options that some arguments stand for. Ends the process with code 2 and one line where they are wrong."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    try:
+        slo = parse_slo(given.slo)
+        scenario = scenarios.load(given.scenario)
+    except SloError as error:
+        parser.error(f"argument --slo: {error}")
+    except ValueError as error:
+        parser.error(f"argument --scenario: {error}")
+    if isinstance(scenario.load, OpenLoop):
+        parser.error(f"argument --scenario: {given.scenario} has a rate of its own; capacity is searched in users")
+    if given.start > given.most:
+        parser.error(f"argument --start: {given.start} users are more than --most {given.most}")
+    if given.most_repeats < given.repeats:
+        parser.error(f"argument --most-repeats: {given.most_repeats} is less than --repeats {given.repeats}")
+    settings = {key: str(value) for key, value in scenario.server.items()} | dict(given.settings)
+    plan = SearchPlan(
+        start=given.start,
+        most=given.most,
+        tolerance=given.tolerance,
+        repeats=given.repeats,
+        most_repeats=given.most_repeats,
+    )
+    bench = BenchOptions(
+        mode=cast(Mode, given.mode),
+        users=given.start,
+        scenario=given.scenario,
+        seed=given.seed,
+        timing=Timing(given.ramp, given.warmup, given.duration, given.stop_timeout),
+        host=None,
+        may_load_host=False,
+        port=given.port,
+        generators=given.generators,
+        rounds=1,
+        runs=given.runs,
+        settings=settings,
+        changes={},
+        require_valid=False,
+        command=(Path(sys.executable).name, "-m", "loadtests", "capacity", *arguments),
+    )
+    memory = None if given.host_memory_gb is None else int(given.host_memory_gb * _GIGABYTE)
+    return CapacityOptions(slo, plan, bench, given.host_cores, memory)
+
+
+def _parser() -> OneLineParser:
+    parser = OneLineParser(
+        prog="python -m loadtests capacity",
+        usage="python -m loadtests capacity [flags]",
+        description="Find the most users that a server holds within an SLO: levels are stepped up, then bisected.",
+        formatter_class=Help,
+        allow_abbrev=False,
+    )
+    option = parser.add_argument
+    option("--slo", default=DEFAULT_SLO, metavar="EXPR", help="what must hold, e.g. hit.p99<20ms,failed<0.1%%")
+    option("--mode", default="async", choices=["async", "sync", "blocking"], help="how the server works")
+    option("--start", type=whole(1), default=100, metavar="N", help="users of the first level")
+    option("--most", type=whole(1), default=4000, metavar="N", help="users beyond which nothing is tried")
+    option("--tolerance", type=_tolerance, default=0.1, metavar="X", help="relative width that the answer may have")
+    option("--repeats", type=whole(2), default=2, metavar="N", help="measurements of each level")
+    option("--most-repeats", type=whole(2), default=4, metavar="N", help="and of one that they cannot decide")
+    option("--duration", type=seconds(0.5), default=8.0, metavar="S", help="seconds measured, each time")
+    option("--ramp", type=seconds(0), default=2.0, metavar="S", help="seconds over which users start")
+    option("--warmup", type=seconds(0), default=4.0, metavar="S", help="seconds of full load before the clock starts")
+    option("--scenario", default="steady", metavar="NAME", help=f"one of: {', '.join(scenarios.names())}")
+    option("--seed", type=whole(0), default=42, metavar="N", help="same seed, same workload and mock latencies")
+    option("--port", type=port, default=0, metavar="P", help="port of the server; 0: any free one")
+    option("--generators", type=whole(1), default=1, metavar="N", help="processes that the users are spread over")
+    option("--runs", type=Path, default=Path("reports/runs"), metavar="DIR", help="where runs are saved")
+    option("--stop-timeout", type=seconds(0.1), default=60.0, metavar="S", help="wait so long for the last replies")
+    option(
+        "--set", dest="settings", type=setting, action="append", default=[], metavar="KEY=VALUE",
+        help="a server setting, e.g. cache.enabled=false; may be repeated",
+    )  # fmt: skip
+    option("--host-cores", type=whole(1), metavar="N", help="cores of the hosts to size for (default: as here)")
+    option("--host-memory-gb", type=_gigabytes, metavar="X", help="memory of the hosts to size for (default: as here)")
+    return parser
+
+
+def _tolerance(text: str) -> float:
+    value = _number(text)
+    if not 0.01 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0.01 and 1")
+    return value
+
+
+def _gigabytes(text: str) -> float:
+    value = _number(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is not a size in gigabytes")
+    return value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
