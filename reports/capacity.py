@@ -130,7 +130,7 @@ def _repeat(run: Run, block: Block) -> Repeat:
     observed = observe(run.manifest, run.iter_batches, block=block.index)
     validity = judge(
         [block],
-        requests=max(observed.requests, MIN_REQUESTS),  # that a level has few is told by its verdict
+        requests_by_block={block.index: max(observed.requests, MIN_REQUESTS)},  # few are told by the verdict
         mismatches=observed.mismatches,
         reconciliation=Reconciliation(),
         block_medians_ms={},

@@ -59,6 +59,8 @@ class Collected:
     """Of all measured requests, from the intended start."""
     in_flight_ns: float = 0.0
     """Request-nanoseconds spent inside the measured windows: divided by their length, the mean number in flight."""
+    by_block: Counter[int] = field(default_factory=Counter)
+    """Measured requests by block."""
     failures: Counter[str] = field(default_factory=Counter)
     replies: Counter[str] = field(default_factory=Counter)
     """All replies, warm-up too, by ``status/cache``; what the server counts the same way."""
@@ -129,6 +131,8 @@ def _collect_batch(found: Collected, batch: pa.RecordBatch, windows: Windows) ->
 
     found.requests += int(measured.sum())
     found.successes += int(good.sum())
+    for index, number in zip(*np.unique(block[measured], return_counts=True), strict=True):
+        found.by_block[int(index)] += int(number)
     found.outside += int(batch.num_rows - measured.sum())
     found.completed += int(windows.hold(end, block).sum())
     found.latency_sum_ns += float(from_intended[measured].sum())

@@ -69,7 +69,7 @@ def summarise(manifest: Manifest, read: ReadBatches, *, slo_ms: float | None = N
         little=_little(found, seconds),
         validity=judge(
             manifest.blocks,
-            requests=found.requests,
+            requests_by_block=found.by_block,
             mismatches=found.failures["mismatch"],
             reconciliation=reconciliation,
             block_medians_ms={p: _block_medians(found, p) for p in POPULATIONS},

@@ -6,7 +6,7 @@ The thresholds, each checked in every block:
 * generator lag p99 above 10 ms, its own scheduling delay: what it adds to one request in a hundred;
 * steal above 5% of CPU time: a neighbour took the core, the same work took longer;
 * medians of two blocks of one run more than 1.3x apart: the machine changed its speed under way (A/A floor);
-* fewer than 100 requests measured: nothing can be said;
+* fewer than 100 requests measured, or none in a whole block: nothing can be said;
 * replies that belong to another prompt, or totals that do not reconcile: speed of a wrong answer is void.
 """
 
@@ -28,7 +28,7 @@ MIN_REQUESTS: Final = 100
 def judge(
     blocks: Sequence[Block],
     *,
-    requests: int,
+    requests_by_block: Mapping[int, int],
     mismatches: int,
     reconciliation: Reconciliation,
     block_medians_ms: Mapping[Population, Sequence[float]],
@@ -38,7 +38,10 @@ def judge(
     ``block_medians_ms``: by population, the medians of its blocks (of those that have samples enough).
     """
     bound = _generator_reasons(blocks)
-    noisy = [*_noise_reasons(blocks, requests, block_medians_ms), *_correctness_reasons(mismatches, reconciliation)]
+    noisy = [
+        *_noise_reasons(blocks, requests_by_block, block_medians_ms),
+        *_correctness_reasons(mismatches, reconciliation),
+    ]
     if bound:
         return Validity(verdict="GENERATOR-BOUND", reasons=bound + noisy)
     return Validity(verdict="NOISY" if noisy else "VALID", reasons=noisy)
@@ -66,14 +69,25 @@ def _generator_reasons(blocks: Sequence[Block]) -> list[Reason]:
 
 
 def _noise_reasons(
-    blocks: Sequence[Block], requests: int, block_medians_ms: Mapping[Population, Sequence[float]]
+    blocks: Sequence[Block],
+    requests_by_block: Mapping[int, int],
+    block_medians_ms: Mapping[Population, Sequence[float]],
 ) -> list[Reason]:
     reasons = []
+    requests = sum(requests_by_block.values())
+    idle = [b.index for b in blocks if b.measured_s and not requests_by_block.get(b.index)]
     if requests < MIN_REQUESTS:
         reasons.append(
             Reason(
                 what=f"{requests} requests were measured (at least {MIN_REQUESTS} are needed)",
                 advice="measure longer, or with more users",
+            )
+        )
+    elif idle:
+        reasons.append(
+            Reason(
+                what=f"nothing was measured in {len(idle)} of {len(blocks)} blocks",
+                advice="look for what stopped the load there, and repeat",
             )
         )
     steal = max((b.steal for b in blocks if b.steal is not None), default=0.0)

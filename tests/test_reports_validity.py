@@ -11,7 +11,7 @@ from tests.made_runs import block
 
 def judged(blocks: Any = None, **fields: Any) -> Validity:
     usual: dict[str, Any] = {
-        "requests": 1000,
+        "requests_by_block": {0: 500, 1: 500},
         "mismatches": 0,
         "reconciliation": Reconciliation(recorded=1000, counted=1000, matches=True),
         "block_medians_ms": {"hit": [10.0, 12.0], "miss": [400.0, 500.0]},
@@ -45,7 +45,8 @@ def test_one_block_over_a_threshold_is_enough(near: Any, far: Any, verdict: str)
 @pytest.mark.parametrize(
     ("near", "far"),
     [
-        ({"requests": 100}, {"requests": 99}),
+        ({"requests_by_block": {0: 100}}, {"requests_by_block": {0: 99}}),
+        ({"requests_by_block": {0: 500}}, {"requests_by_block": {1: 500}}),
         ({"block_medians_ms": {"hit": [10.0, 13.0]}}, {"block_medians_ms": {"hit": [10.0, 13.1]}}),
         ({"mismatches": 0}, {"mismatches": 1}),
         (
