@@ -57,6 +57,7 @@ _THEME: dict[str, Any] = {
 _NAV = (
     ("Live", "/", "live", "L"),
     ("Runs", "/runs", "runs", "R"),
+    ("Compare", "/compare", "compare", "C"),
 )
 
 
@@ -99,7 +100,7 @@ def layout() -> dmc.MantineProvider:
             html.Div(
                 [
                     html.Div("keys"),
-                    html.Div([html.Kbd("L"), html.Kbd("R"), " go"]),
+                    html.Div([html.Kbd("L"), html.Kbd("R"), html.Kbd("C"), " go"]),
                     html.Div([html.Kbd("T"), " theme ", html.Kbd("/"), " filter"]),
                 ],
                 className="nav-keys",

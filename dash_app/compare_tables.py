@@ -1,0 +1,71 @@
+"""The tables of a comparison: changes with their intervals, every figure of both runs, and the settings that differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from dash import html
+
+from dash_app import cards
+from dash_app.settings_diff import Differences
+from reports import readable
+from reports.comparison import Comparison, Difference
+from reports.rows import summary_rows
+from reports.summary import Summary
+
+_TONE: Final = {"faster": "good", "slower": "bad", "cannot tell": "same"}
+_SIGN: Final = {"faster": "▼", "slower": "▲", "cannot tell": "?"}
+
+
+def differences(comparison: Comparison) -> html.Table | html.P:
+    """A row a population and percentile: both values, the change with its interval, and what that says."""
+    if comparison.refusal is not None:
+        return html.P(f"No verdict: {comparison.refusal}.", className="muted")
+    if not comparison.differences:
+        return html.P("Too few samples for intervals.", className="muted")
+    return _table(
+        ("", "A", "B", "change", "95% interval", "verdict", "could tell from"),
+        [_difference(d) for d in comparison.differences],
+    )
+
+
+def _difference(d: Difference) -> list[cards.Children]:
+    return [
+        html.Span([html.Span(className=f"swatch {d.population}"), f"{d.population} {d.percentile}"]),
+        readable.latency(d.a_ms),
+        readable.latency(d.b_ms),
+        readable.change(d.ratio),
+        f"{readable.change(d.low)} … {readable.change(d.high)}",
+        html.Span(f"{_SIGN[d.direction]} {d.direction}", className=f"delta-{_TONE[d.direction]}"),
+        f"±{d.detectable * 100:.1f}%",
+    ]
+
+
+def everything(a: Summary, b: Summary) -> html.Div:
+    """Every figure of both summaries, latency from the intended start and in brackets from the send."""
+    groups = [
+        _table(("", "A", "B", "B / A"), [[row.name.strip(), *row.texts, row.ratio] for row in group])
+        for group in summary_rows([a, b])
+        if group
+    ]
+    return html.Div(groups, className="table-columns")
+
+
+def settings(found: Differences) -> html.Div | html.P:
+    """The settings that differ, or that none does."""
+    if not found.changed:
+        return html.P(f"Nothing: all {found.equal:,} settings are equal.", className="muted")
+    return html.Div(
+        _table(("", "A", "B"), [[html.Span(name, className="mono"), a, b] for name, a, b in found.changed]),
+        className="scroll wide-table",
+        tabIndex="0",
+        role="group",
+        **cards.attributes(aria_label="Settings that differ"),
+    )
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[cards.Children]]) -> html.Table:
+    head = html.Thead(html.Tr([html.Th(name, scope="col") if name else html.Td() for name in names]))
+    body = html.Tbody([html.Tr([html.Th(row[0], scope="row"), *(html.Td(cell) for cell in row[1:])]) for row in rows])
+    return html.Table([head, body], className="figures-table")

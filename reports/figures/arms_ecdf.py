@@ -1,0 +1,89 @@
+"""Share of requests that finished within a time, of two runs on one axis: arms by colour, hits and misses by dash."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import plotly.graph_objects as go
+import pyarrow as pa
+
+from reports.aggregate import bin_counts, of_population
+from reports.bins import BINS, BINS_PER_DECADE, quantile_ns
+from reports.figures.layout import axis, bare_layout, latency_axis, nothing
+from reports.figures.theme import Theme
+from reports.percentiles import enough_samples
+from reports.readable import latency
+from reports.schema import POPULATIONS, Population
+
+_DASH: Final[dict[Population, str]] = {"hit": "solid", "miss": "dash"}
+
+_Counts = npt.NDArray[np.int64]
+
+
+def arms_ecdf(a: pa.Table, b: pa.Table, *, theme: Theme) -> go.Figure:
+    """ECDF of latency from the intended start over the measured windows of the aggregates of runs A and B."""
+    counts = {
+        (population, arm): bin_counts(of_population(table.filter(table["measured"]), population))
+        for population in POPULATIONS
+        for arm, table in (("A", a), ("B", b))
+    }
+    used = np.flatnonzero(np.sum(list(counts.values()), axis=0))
+    if not used.size:
+        return nothing(theme, "Neither run measured a successful request")
+    low, high = max(0, int(used[0]) - 4), min(BINS, int(used[-1]) + 5)
+    figure = go.Figure(layout=bare_layout(theme))
+    for (population, arm), binned in counts.items():
+        if binned.any():
+            figure.add_trace(_curve(population, arm, binned, (low, high), theme))
+    middle = (low + high) / 2 / BINS_PER_DECADE - 3.0
+    for population in POPULATIONS:
+        _label(figure, population, {arm: counts[population, arm] for arm in "AB"}, middle, theme)
+    low_ms, high_ms = (10.0 ** (edge / BINS_PER_DECADE) / 1000.0 for edge in (low, high))
+    figure.update_xaxes(latency_axis(theme, low_ms, high_ms, showgrid=False))
+    figure.update_yaxes(axis(theme, range=[-0.02, 1.04], tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".0%"))
+    return figure
+
+
+def _colour(arm: str, theme: Theme) -> str:
+    return theme.arm_a if arm == "A" else theme.arm_b
+
+
+def _curve(population: Population, arm: str, counts: _Counts, edges: tuple[int, int], theme: Theme) -> go.Scatter:
+    low, high = edges
+    total = int(counts.sum())
+    places = np.arange(low, high + 1) / BINS_PER_DECADE - 3.0
+    return go.Scatter(
+        x=places,
+        y=np.concatenate([[0], np.cumsum(counts)])[low : high + 1] / total,
+        mode="lines",
+        name=f"{arm} {population}",
+        line={"color": _colour(arm, theme), "width": 2.5, "dash": _DASH[population]},
+        text=[latency(10.0**place) for place in places],
+        hovertemplate=f"%{{y:.2%}} of {total:,} {population} requests of {arm} within %{{text}}<extra></extra>",
+    )
+
+
+def _label(figure: go.Figure, population: Population, by_arm: dict[str, _Counts], middle: float, theme: Theme) -> None:
+    """Both medians of a population beside its curves, on the side that has more room."""
+    medians = {
+        arm: quantile_ns(counts, 0.5) / 1e6 for arm, counts in by_arm.items() if enough_samples(int(counts.sum()), 0.5)
+    }
+    if not medians:
+        return
+    lines = [f"<b>{population} p50</b>"] + [
+        f"<span style='color:{_colour(arm, theme)}'><b>{arm}</b> {latency(ms)}</span>" for arm, ms in medians.items()
+    ]
+    places = [float(np.log10(ms)) for ms in medians.values()]
+    left = sum(places) / len(places) > middle
+    figure.add_annotation(
+        x=min(places) if left else max(places),
+        y=0.72 if population == "hit" else 0.28,  # so that they pass each other where the card is narrow
+        text="<br>".join(lines),
+        align="right" if left else "left",
+        xanchor="right" if left else "left",
+        xshift=-26 if left else 26,
+        showarrow=False,
+        font={"color": theme.text},
+    )
