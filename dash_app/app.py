@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from dash import Dash
 from dash.backends import get_backend
@@ -19,6 +20,8 @@ from dash_app.live.routes import add_routes
 from dash_app.pages import compare, live, not_found, run, runs
 from dash_app.password import RequirePassword
 from dash_app.settings import Settings
+
+LOG = logging.getLogger("dash_app")
 
 _GZIP_LEVEL = 4
 """Callback answers are made anew each time: level 4 packs a figure in about 2 ms, level 9 in 10."""
@@ -40,6 +43,7 @@ def build(settings: Settings) -> ASGIApp:
         index_string=shell.INDEX,
         suppress_callback_exceptions=True,
         add_log_handler=False,
+        on_error=_log,
     )
     app.layout = shell.layout()
     shell.register(app)
@@ -56,6 +60,12 @@ def build(settings: Settings) -> ASGIApp:
     if settings.password is not None:
         return RequirePassword(server, settings.password)
     return server
+
+
+def _log(error: Exception) -> None:
+    """Dash answers a failed callback with a bare 500 and says nothing: the reason goes to stderr."""
+    LOG.error("a callback failed", exc_info=error)
+    raise error
 
 
 async def _request_once(app: ASGIApp, path: str) -> None:

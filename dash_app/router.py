@@ -6,14 +6,17 @@ loop, and let a query parameter replace a part of the path. This router is short
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from dash import ClientsideFunction, Dash, Input, Output
+from dash import ClientsideFunction, Dash, Input, Output, html
 from dash.development.base_component import Component
+
+LOG = logging.getLogger("dash_app")
 
 Layout = Callable[..., Awaitable[Component]]
 
@@ -42,11 +45,26 @@ def register(app: Dash, pages: Sequence[Page], not_found: Page) -> None:
     )
     async def show(pathname: str | None, search: str | None) -> tuple[Component, str]:
         page, arguments = match(pathname or "/", pages, not_found)
-        content = await page.layout(query=dict(parse_qsl((search or "").lstrip("?"))), **arguments)
+        try:
+            content = await page.layout(query=dict(parse_qsl((search or "").lstrip("?"))), **arguments)
+        except Exception:  # a fault of ours: told where it can be read, and the app goes on
+            LOG.exception("the page at %s could not be made", pathname)
+            return _fault(), "Fault · Tailgate"
         return content, page.title
 
     app.clientside_callback(
         ClientsideFunction("tailgate", "title"), Output("title", "modified_timestamp"), Input("title", "data")
+    )
+
+
+def _fault() -> html.Div:
+    return html.Div(
+        [
+            html.H1("This page could not be made"),
+            html.P("That is a fault of Tailgate. What went wrong stands where python -m dash_app was started."),
+            html.P(html.A("All runs", href="/runs")),
+        ],
+        className="page",
     )
 
 

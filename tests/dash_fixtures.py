@@ -7,7 +7,7 @@ cache that warms up, and, where asked for, a storm of 429s that costs attempts a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import pyarrow.compute
 from reports.aggregate import cells, to_rows
 from reports.samples import SampleWriter
 from reports.schema import (
+    AGGREGATE_SCHEMA,
     SAMPLE_SCHEMA,
     Arm,
     Block,
@@ -30,6 +31,7 @@ from reports.schema import (
     Workload,
 )
 from reports.store import RunStore
+from reports.writer import RunWriter
 
 T0_NS = 1_764_000_000_000_000_000
 """When every fabricated run starts, ns since the epoch."""
@@ -235,3 +237,46 @@ def make_manifest(traffic: Traffic, started_ns: int, **given: Any) -> Manifest:
         "load_pids": [4711],
     }
     return Manifest(**{**fields, **given})
+
+
+@dataclass
+class LiveRun:
+    """A run that goes on: its ticks are written when a test says so, not when their time has come."""
+
+    writer: RunWriter
+    coming: list[dict[str, Any]]
+    written: list[dict[str, Any]] = field(default_factory=list)
+
+    def write(self, number: int) -> None:
+        """Append the next ``number`` ticks."""
+        for tick in self.coming[:number]:
+            self.writer.append_tick(tick)
+        self.written += self.coming[:number]
+        del self.coming[:number]
+
+    def end(self) -> None:
+        """End the run as the bench does: the block is closed, then the run."""
+        manifest = self.writer.manifest
+        block = manifest.blocks[0]
+        closed = block.model_copy(
+            update={"measure_until_ns": block.started_ns + 15 * 10**9, "ended_ns": T0_NS + 10**11}
+        )
+        self.writer.save(manifest.model_copy(update={"blocks": [closed]}))
+        self.writer.finish("complete")
+
+    def count(self, **wanted: Any) -> int:
+        """Requests in the cells written so far; ``wanted`` are values of aggregate columns."""
+        names = AGGREGATE_SCHEMA.names
+        rows = [dict(zip(names, row, strict=True)) for tick in self.written for row in tick["cells"]]
+        return sum(row["count"] for row in rows if all(row[name] == value for name, value in wanted.items()))
+
+
+def live_run(root: Path, traffic: Traffic, **manifest: Any) -> LiveRun:
+    """Begin a run of one block that has not ended; nothing of it is written yet but its manifest."""
+    block = measured_block(traffic, T0_NS).model_copy(update={"ended_ns": None, "measure_until_ns": None})
+    writer = RunStore(root).create(make_manifest(traffic, T0_NS, blocks=[block], **manifest), room_bytes=0)
+    batch = samples(traffic)
+    stream = SampleWriter(writer.directory, 4711)
+    stream.write(batch)
+    stream.close()
+    return LiveRun(writer, list(ticks(writer.manifest, pa.Table.from_batches([batch]))))

@@ -190,7 +190,7 @@
       fill(figure, each.name, x, y);
       y.forEach((value, i) => (sums[i] += value));
       const end = y.length ? y[y.length - 1] : 0;
-      if (end) ends.push([each.name, base + end / 2, "<b>" + each.name + "</b> " + Math.round(end).toLocaleString("en-US")]);
+      if (end) ends.push([each.name, base + end / 2, "<b>" + each.name.toLowerCase() + "</b> " + Math.round(end).toLocaleString("en-US")]);
       base += end;
     }
     for (const sum of sums) top = Math.max(top, sum);

@@ -146,7 +146,8 @@ class Feed:
             else:
                 path = self._library.store.root / run_id
                 self._followed[run_id] = _Followed(manifest, TickTail(path))
-        about = [about_run(f.manifest) for f in self._followed.values()]
+        in_order = sorted((f.manifest for f in self._followed.values()), key=lambda m: (m.arm or "", m.id))
+        about = [about_run(manifest) for manifest in in_order]
         self._about = orjson.dumps({"type": "runs", "runs": about})
         if self._about != before:
             self._send(self._about)

@@ -53,7 +53,7 @@ def in_flight_over_time(ticks: Ticks, time: TimeAxis, *, theme: Theme) -> go.Fig
             )
         )
         typical = float(np.median(values[values > 0]))
-        ends.append((base + float(values[-5:].mean()) / 2, f"<b>{state}</b> {count(round(typical))}", colour))
+        ends.append((base + float(values[-5:].mean()) / 2, f"<b>{state.lower()}</b> {count(round(typical))}", colour))
         base += float(values[-5:].mean())
     top = float(sum(by_state.values()).max())  # type: ignore[union-attr]  # a sum of arrays
     _label_ends(figure, ends, gap=top * 0.09)

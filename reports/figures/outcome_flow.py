@@ -67,7 +67,7 @@ def outcome_flow(aggregate: pa.Table, *, theme: Theme) -> go.Figure:
         ),
         layout=bare_layout(theme),
     )
-    figure.update_layout(margin={"l": 8, "r": 8, "t": 14, "b": 14})
+    figure.update_layout(margin={"l": 8, "r": 8, "t": 20, "b": 24})
     return figure
 
 

@@ -1,0 +1,182 @@
+"""The live page in a real Chromium: what the ticks say is what is shown, over reconnects too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from reports.bins import BINS, quantile_ns
+from tests.dash_browser import serving, until, watching
+from tests.dash_fixtures import LiveRun, Traffic, live_run
+
+pytestmark = pytest.mark.browser
+
+TRAFFIC = Traffic(seconds=60, rate=300, users=500, storm=(20, 26))
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[LiveRun]:
+    run = live_run(tmp_path, TRAFFIC)
+    yield run
+    run.end()
+
+
+def taken(page: Page) -> dict[str, int]:
+    """What the page has taken in: requests by kind, and the last seq of each source."""
+    return page.evaluate("""() => {
+      const store = tailgateLive.page.store;
+      const kinds = [0, 0, 0, 0];
+      for (const counts of store.load.begun.values()) counts.kinds.forEach((n, i) => (kinds[i] += n));
+      const [hit, miss, other, failed] = kinds;
+      return { hit, miss, other, failed, seq: Math.max(-1, ...store.seqs.values()) };
+    }""")
+
+
+def wait_for_seq(page: Page, seq: int) -> None:
+    page.wait_for_function("(seq) => Math.max(-1, ...tailgateLive.page.store.seqs.values()) >= seq", arg=seq)
+
+
+def expected(run: LiveRun) -> dict[str, int]:
+    misses = sum(run.count(cache=cache, error="") for cache in ("miss", "collapsed"))
+    hits = run.count(cache="hit", error="")
+    return {
+        "hit": hits,
+        "miss": misses,
+        "other": 0,
+        "failed": run.count() - hits - misses,
+        "seq": run.written[-1]["seq"],
+    }
+
+
+def test_what_is_shown_is_what_the_ticks_say_and_zoom_survives(
+    chromium: Browser, running: LiveRun, tmp_path: Path
+) -> None:
+    running.write(30)
+    with serving(tmp_path) as (address, _), watching(chromium, f"http://{address}") as watched:
+        page = watched.go("/")
+        wait_for_seq(page, 29)
+        assert taken(page) == expected(running)
+        expect(page.locator("#live-title")).to_have_text("async · 7f3a91d")
+        watched.settle()
+
+        page.evaluate("Plotly.relayout('live-latency', {'xaxis.range[0]': 5, 'xaxis.range[1]': 12})")
+        running.write(10)
+        wait_for_seq(page, 39)
+        assert taken(page) == expected(running)
+        page.wait_for_function(
+            "document.getElementById('live-latency').layout.datarevision >= tailgateLive.page.store.version"
+        )
+        shown = page.evaluate(
+            "['live-latency', 'live-load'].map((id) => document.getElementById(id)._fullLayout.xaxis.range)"
+        )
+        assert shown == [[5, 12], [5, 12]]
+        page.evaluate("document.getElementById('live-latency').emit('plotly_doubleclick')")
+        page.wait_for_function("document.getElementById('live-load')._fullLayout.xaxis.range[1] > 35")
+
+
+def test_key_figures_are_of_the_last_ten_seconds(chromium: Browser, running: LiveRun, tmp_path: Path) -> None:
+    running.write(40)
+    ended = [row for tick in running.written[-10:] for row in tick["cells"]]
+    with serving(tmp_path) as (address, _), watching(chromium, f"http://{address}") as watched:
+        page = watched.go("/")
+        wait_for_seq(page, 39)
+        expect(page.locator("#live-kpi-throughput .kpi-note")).to_have_text(
+            f"{sum(row[-1] for row in ended):,} requests"
+        )
+        hits = sum(row[-1] for row in ended if row[3] == "hit")
+        expect(page.locator("#live-kpi-hit-share .kpi-note")).to_have_text(f"{hits:,} hits")
+        bins = np.zeros(BINS)
+        for row in ended:
+            if row[3] in ("miss", "collapsed"):
+                bins[row[8]] += row[9]
+        p50 = quantile_ns(bins, 0.5) / 1e9
+        expect(page.locator("#live-kpi-miss-p50 .kpi-value")).to_have_text(f"{p50:.2f}")
+
+
+def test_quantiles_of_the_browser_are_those_of_the_reports(chromium: Browser, app: str) -> None:
+    rng = np.random.default_rng(1)
+    rows = [rng.integers(0, 40, BINS) * (rng.random(BINS) < 0.2) for _ in range(20)]
+    with watching(chromium, app) as watched:
+        page = watched.go("/")
+        for counts in rows:
+            for q in (0.0, 0.5, 0.99, 1.0):
+                shown = page.evaluate(f"tailgateLive.quantileMs({json.dumps(counts.tolist())}, {q})")
+                assert shown == pytest.approx(quantile_ns(counts, q) / 1e6, rel=1e-9)
+
+
+def test_no_frame_is_lost_over_a_restart_of_the_app(chromium: Browser, running: LiveRun, tmp_path: Path) -> None:
+    running.write(20)
+    context = chromium.new_context()  # not watched: a browser reports each refused connection on its console
+    page = context.new_page()
+    with serving(tmp_path) as (address, process):
+        page.goto(f"http://{address}/")
+        page.wait_for_function("window.tailgateLive && tailgateLive.page")
+        wait_for_seq(page, 19)
+        process.kill()
+        process.wait()
+        running.write(7)
+        expect(page.locator("#live-banner")).to_contain_text("Reconnecting, data")
+        expect(page.locator("#live-root")).to_have_attribute("data-state", "stale")
+    with serving(tmp_path, port=int(address.rpartition(":")[2])):
+        wait_for_seq(page, 26)
+        running.write(5)
+        wait_for_seq(page, 31)
+        assert taken(page) == expected(running)
+        expect(page.locator("#live-root")).to_have_attribute("data-state", "running")
+        context.close()
+
+
+def test_a_run_that_begins_appears_and_one_that_ends_leads_to_its_report(chromium: Browser, tmp_path: Path) -> None:
+    with serving(tmp_path) as (address, _), watching(chromium, f"http://{address}") as watched:
+        page = watched.go("/")
+        expect(page.locator(".live-idle")).to_be_visible()
+        expect(page.locator(".command code")).to_have_text("make bench")
+        run = live_run(tmp_path, Traffic(seconds=20, rate=50))
+        run.write(12)
+        expect(page.locator(".live-active")).to_be_visible()
+        wait_for_seq(page, 11)
+        run.end()
+        page.locator("#live-banner a").click()
+        page.wait_for_url(f"**/run/{run.writer.id}")
+        watched.settle()
+        assert "async" in page.locator("h1").inner_text()
+
+
+def test_both_arms_of_an_experiment_are_followed_as_one(chromium: Browser, tmp_path: Path) -> None:
+    arms = [
+        live_run(tmp_path, Traffic(seconds=20, rate=80), arm=arm, mode=mode, experiment="e")
+        for arm, mode in (("A", "sync"), ("B", "async"))
+    ]
+    for number, arm in enumerate(arms):
+        arm.write(5 + number)
+    with serving(tmp_path) as (address, _), watching(chromium, f"http://{address}") as watched:
+        page = watched.go("/")
+        page.wait_for_function("tailgateLive.page.store.seqs.size === 2")
+        until("all frames", lambda: taken(page)["hit"] == sum(arm.count(cache="hit") for arm in arms))
+        expect(page.locator("#live-title")).to_have_text("A sync · 7f3a91d  vs  B async · 7f3a91d")
+    for arm in arms:
+        arm.end()
+
+
+def test_pause_holds_the_figures_but_loses_nothing(chromium: Browser, running: LiveRun, tmp_path: Path) -> None:
+    running.write(20)
+    with serving(tmp_path) as (address, _), watching(chromium, f"http://{address}") as watched:
+        page = watched.go("/")
+        wait_for_seq(page, 19)
+        watched.settle()
+        page.keyboard.press("p")
+        expect(page.locator("#live-pause")).to_have_text("Go on")
+        page.wait_for_timeout(600)
+        drawn = page.evaluate("document.getElementById('live-load').layout.datarevision")
+        running.write(5)
+        wait_for_seq(page, 24)
+        page.wait_for_timeout(700)
+        assert page.evaluate("document.getElementById('live-load').layout.datarevision") == drawn
+        page.keyboard.press("p")
+        page.wait_for_function("(drawn) => document.getElementById('live-load').layout.datarevision > drawn", arg=drawn)
+        assert taken(page) == expected(running)
