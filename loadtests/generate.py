@@ -29,6 +29,8 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         scenario = scenarios.load(options.scenario)
+        if options.rate is not None:
+            scenario = scenario.at_rate(options.rate)
         target = parse_target(options.url, scenario.path)
         target.refuse_foreign(allowed=options.i_may_load_this_host)
         if options.client == "lean" and target.scheme != "http":
@@ -56,6 +58,9 @@ def _parser() -> OneLineParser:
     add("--first-user", type=whole(0), default=0, metavar="N", help="number of this process's first user")
     add("--total-users", type=whole(1), metavar="N", help="users of all processes, which share an open loop's rate")
     add("--spawn-rate", type=_rate, default=100.0, metavar="R", help="users to start a second")
+    add("--rate", type=_rate, metavar="R", help="requests a second of all processes; of an open loop only")
+    add("--warmup", type=seconds(0), default=0.0, metavar="S", help="from the last user's start to the measured time")
+    add("--duration", type=seconds(0.1), default=60.0, metavar="S", help="measured time, over which a profile changes")
     add("--seed", type=whole(0), default=42, metavar="N", help="same seed, same requests")
     add("--run-dir", type=Path, required=True, metavar="DIR", help="the run's directory, which must exist")
     add("--block", type=whole(0), default=0, metavar="I", help="index of the block in the manifest")

@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import sys
+import time
 
 import gevent
 import gevent.event
@@ -19,6 +20,7 @@ import gevent.event
 from loadtests.alarm import make_alarm
 from loadtests.clients import equip, report_to_locust
 from loadtests.lag import LagMeter
+from loadtests.profile import changes
 from loadtests.recorder import Recorder
 from loadtests.scenario import Scenario
 from loadtests.session import Session
@@ -55,8 +57,9 @@ def run(options: argparse.Namespace, scenario: Scenario, target: Target) -> int:
         user_classes=[users], host=target.base_url, stop_timeout=options.stop_timeout or 0.001
     )
     report_to_locust(users, session, environment)
-    environment.events.spawning_complete.add_listener(lambda **_: session.open_gate())  # type: ignore[no-untyped-call]
     runner = environment.create_local_runner()
+    full = gevent.event.Event()
+    environment.events.spawning_complete.add_listener(lambda **_: full.set())  # type: ignore[no-untyped-call]
     lag = LagMeter(session.alarm)
     gc.collect()
     gc.freeze()
@@ -74,11 +77,21 @@ def run(options: argparse.Namespace, scenario: Scenario, target: Target) -> int:
                 lag_ms=round(lag.take_p99_ms(), 3),
             )
 
+    def follow_schedule() -> None:
+        full.wait()
+        session.open_gate()
+        opens_ns = time.perf_counter_ns() + int(options.warmup * 1e9)
+        for change in changes(scenario.profile, options.users, options.duration):
+            session.alarm.sleep_until(opens_ns + int(change.at_s * 1e9))
+            runner.start(change.users, change.rate_per_s)
+
     _say(ready=True, pid=os.getpid())
-    runner.start(options.users, options.spawn_rate)
-    background = [gevent.spawn(report), gevent.spawn(lag.run)]
+    runner.start(scenario.users_at_start(options.users), options.spawn_rate)
+    background = [gevent.spawn(report), gevent.spawn(lag.run), gevent.spawn(follow_schedule)]
     stop.wait()
+    background.pop().kill()
     runner.stop()
+    session.record_unsent()
     gevent.killall(background)
     session.close()
     if session.recorder_error is not None:

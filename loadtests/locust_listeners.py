@@ -190,6 +190,7 @@ class _Test:
         """All users have stopped: end the samples, then (in the conducting process) the run."""
         gevent.killall(self._background)
         if self._session is not None:
+            self._session.record_unsent()
             self._session.close()
             self._session = None
             if isinstance(self._runner, WorkerRunner):

@@ -28,7 +28,7 @@ class PacedTasks(TaskSet):
     def on_start(self) -> None:
         """Wait for the gate (open loop) and for the first request's time; the user may be stopped meanwhile."""
         asker = self._asker
-        if asker.session.workload.is_open:
+        if asker.session.workload.scenario.is_open:
             asker.connect()
             asker._state = LOCUST_STATE_WAITING
             asker.session.gate.wait()

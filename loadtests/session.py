@@ -17,6 +17,8 @@ from loadtests.reply import echoes, error_name, usage
 from loadtests.target import Target
 from loadtests.workload import Workload
 
+_SETTLE_S = 0.5  # for the connections of the users who came last
+
 Plan = Callable[[int], tuple[int, int]]
 """The time now (perf_counter ns) to a user's next request: its intended start (same clock) and its item."""
 
@@ -72,12 +74,12 @@ class Session:
         """Start the clock of an open loop's schedule: at the next full second of wall time, so that processes agree."""
         if not self.gate.is_set():
             now = time.time()
-            self._origin_ns = time.perf_counter_ns() + int((math.ceil(now + 0.1) - now) * 1e9)
+            self._origin_ns = time.perf_counter_ns() + int((math.ceil(now + _SETTLE_S) - now) * 1e9)
             self.gate.set()
 
     def plan(self, number: int) -> Plan:
         """Return what tells user ``number`` when to ask what next. In an open loop, only once the gate is open."""
-        if self.workload.is_open:
+        if self.workload.scenario.is_open:
             if self._arrivals is None:
                 self._arrivals = self.workload.arrivals(self._first_user, self._users, self._share)
             arrivals, origin_ns = self._arrivals, self._origin_ns
@@ -134,6 +136,17 @@ class Session:
     def failed(self, scheduled_ns: int, sent_ns: int, done_ns: int, error: str, user: int, item: int) -> None:
         """Record a request that got no complete reply; ``error`` is one of docs/run-format.md."""
         self._record((scheduled_ns, sent_ns, done_ns, 0, error, None, None, None, None, 0, user, item))
+
+    def record_unsent(self) -> None:
+        """Record, when the load has stopped, the arrivals that were due but for which no connection was free."""
+        if self._arrivals is None:
+            return
+        now_ns = time.perf_counter_ns()
+        for at_s, item in self._arrivals:
+            due_ns = self._origin_ns + int(at_s * 1e9)
+            if due_ns > now_ns:
+                break
+            self._record((due_ns, now_ns, now_ns, 0, "unsent", None, None, None, None, 0, -1, item))
 
     def flush(self) -> None:
         """Have everything recorded so far on disk."""

@@ -43,11 +43,6 @@ class Workload:
         assert isinstance(load, OpenLoop)
         return load.arrivals(_rng(self.seed, "arrivals", first_user), self._draw, users, share)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether requests arrive on an absolute schedule (open loop) or wait for the reply before (closed loop)."""
-        return isinstance(self.scenario.load, OpenLoop)
-
     def manifest(self) -> dict[str, Any]:
         """Return what the manifest keeps: the parameters, and a digest that two equal workloads share."""
         scenario = self.scenario
@@ -58,9 +53,11 @@ class Workload:
             "catalogue": {"kind": type(scenario.catalogue).__name__, **asdict(scenario.catalogue)},
             "load": {
                 "kind": type(scenario.load).__name__,
-                "loop": "open" if self.is_open else "closed",
+                "loop": "open" if scenario.is_open else "closed",
                 **(asdict(scenario.load) if is_dataclass(scenario.load) else {}),
             },
+            "profile": [asdict(stage) for stage in scenario.profile],
+            "timeout_s": scenario.timeout_s,
             "digest": self.digest(),
         }
 
@@ -69,7 +66,7 @@ class Workload:
         digest = hashlib.sha256()
         for question in self.questions:
             digest.update(question.body)
-        if self.is_open:
+        if self.scenario.is_open:
             plans = [self.arrivals(0, DIGEST_USERS, 1.0)]
         else:
             plans = [self.user(number) for number in range(DIGEST_USERS)]

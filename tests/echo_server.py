@@ -47,6 +47,21 @@ class EchoServer:
         self._thread.join(10)
         self._loop.close()
 
+    def stall(self, seconds: float) -> tuple[int, int]:
+        """Do nothing at all for that long, as a stopped process would; its begin and end in ns since the epoch."""
+        done = threading.Event()
+        span = [0, 0]
+
+        def sleep() -> None:
+            span[0] = time.time_ns()
+            time.sleep(seconds)
+            span[1] = time.time_ns()
+            done.set()
+
+        self._loop.call_soon_threadsafe(sleep)
+        assert done.wait(seconds + 10)
+        return span[0], span[1]
+
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
         server = self._loop.run_until_complete(
@@ -79,6 +94,9 @@ class _Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         arrived_ns = time.perf_counter_ns()
+        if not self._body:  # GET /config: we are no Tailgate
+            self._transport.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            return
         request, request_id = json.loads(self._body), self._headers.get("x-request-id", "")
         self._body = b""
         self._server.arrived_ns.append(arrived_ns)

@@ -1,0 +1,18 @@
+"""Gemini falters while load goes on: every 10 s, half of its calls fail for 3 s (``brownout.toml``).
+
+What do retries, breaker and cache make of it, and how soon is it over? The faults recur, so that blocks which start at
+different times see the same share of them.
+"""
+
+from pathlib import Path
+
+from loadtests.load_models import Think
+from loadtests.scenario import Scenario
+
+SCENARIO = Scenario(
+    name="brownout",
+    summary="steady users, while half of Gemini's calls fail for 3 s out of every 10",
+    load=Think(mean_s=1.0),
+    server={"cache.max_entries": 256, "mock.faults": str(Path(__file__).with_name("brownout.toml"))},
+    duration_s=30.0,
+)

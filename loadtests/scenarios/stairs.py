@@ -1,0 +1,14 @@
+"""Users in five equal steps, each held for a fifth of the measured time: a coarse look for the knee."""
+
+from loadtests.load_models import Think
+from loadtests.profile import Stage
+from loadtests.scenario import Scenario
+
+SCENARIO = Scenario(
+    name="stairs",
+    summary="steady users in five equal steps, a fifth more at each",
+    load=Think(mean_s=1.0),
+    profile=tuple(Stage(at=step / 5, users=(step + 1) / 5) for step in range(5)),
+    server={"cache.max_entries": 256},
+    duration_s=60.0,
+)
