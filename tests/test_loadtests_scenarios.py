@@ -230,7 +230,7 @@ def test_under_locusts_own_runner_with_workers_a_run_is_made_and_nothing_is_lost
     assert len({sample["user"] for sample in samples}) == 20
     assert sum(tick["users"] == 20 for tick in run.ticks()) >= 2
     assert sum(row[-1] for tick in run.ticks() for row in tick["cells"]) == len(samples)
-    (shown,) = json.loads(ended.stdout.removeprefix("[]\n[]\n"))  # what each worker has to say, then the master
+    (shown,) = json.loads(ended.stdout[ended.stdout.index("[\n") :])  # the workers print an empty list each
     assert (shown["num_requests"], shown["num_failures"]) == (len(samples), 0)
     mean_ms = sum(sample["latency_ns"] for sample in samples) / len(samples) / 1e6
     assert shown["total_response_time"] / shown["num_requests"] == pytest.approx(mean_ms, rel=1e-3)
