@@ -30,7 +30,7 @@ from server.process_usage import ProcessUsage
 from server.prometheus import CONTENT_TYPE, metrics_text
 from server.replies import Reply
 from server.request_ids import RequestIds
-from server.routes import Handler, Routes, dispatcher
+from server.routes import Handler, Routes, answering_errors, dispatcher
 from server.settings import Settings
 from server.versions import effective_config
 
@@ -111,20 +111,20 @@ async def build_app(settings: Settings, api_key: SecretStr | None = None) -> Asy
     async def show_openapi(request: web.BaseRequest) -> Reply:
         return Reply(200, description)
 
+    @answering_errors(origins, ids)
     async def live_metrics(request: web.BaseRequest) -> web.WebSocketResponse:
         origins.check_websocket(request)
         return await frames.listen(request)
 
     def guarded(handler: Handler) -> Handler:
         """Ask for the API key first, where keys are set."""
-        if not api_keys:
-            return handler
 
+        @answering_errors(origins, ids)
         async def checked(request: web.BaseRequest) -> Reply | web.WebSocketResponse:
             api_keys.check(request)
             return await handler(request)
 
-        return checked
+        return checked if api_keys else handler
 
     routes: Routes = {
         "/process": {"POST": process},

@@ -76,19 +76,18 @@ class Lifecycle:
     latest move.
     """
 
-    __slots__ = ("_population", "clock", "moved_s", "seconds", "started_s", "state")
+    state = State.IDLE
 
     def __init__(self, population: Population, *, clock: Callable[[], float] = time.perf_counter) -> None:
         self._population = population
         self.clock = clock
-        self.state = State.IDLE
         self.started_s = self.moved_s = clock()
         self.seconds = [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
         population.started += 1
         population.count[0] += 1
 
-    def move(self, new: State) -> float:
-        """Go to ``new`` and return the clock's reading; :class:`IllegalMoveError` if there is no such move."""
+    def move(self, new: State) -> None:
+        """Go to ``new``; :class:`IllegalMoveError` if there is no such move."""
         old = self.state
         if not _LEGAL[old][new]:
             raise IllegalMoveError(f"{old.name} -> {new.name}")
@@ -102,7 +101,6 @@ class Lifecycle:
         count = population.count
         count[old] -= 1
         count[new] += 1
-        return now
 
     @property
     def ended(self) -> bool:

@@ -33,7 +33,7 @@ class FrameMaker:
         self._usage = usage
         self._mode = mode
         self._seq = 0
-        self._latency: defaultdict[str, list[int]] = defaultdict(lambda: [0] * BINS)
+        self._latency: defaultdict[tuple[int, str], list[int]] = defaultdict(lambda: [0] * BINS)
         self._stage_s = [0.0] * len(StageSeconds._fields)
         self._answered = 0
         self._attempts: defaultdict[int, int] = defaultdict(int)
@@ -42,12 +42,13 @@ class FrameMaker:
         """The frame of now."""
         metrics, state = self._metrics, self._state
         self._seq += 1
+        requests = metrics.requests()
         return {
             "seq": self._seq,
             "t": round(time.time(), 3),
-            "requests": {f"{status}/{cache}": count for (status, cache), count in metrics.requests.items()},
+            "requests": {f"{status}/{cache}": count for (status, cache), count in requests.items()},
             "latency": self._new_latency(),
-            "stages": self._new_stages(),
+            "stages": self._new_stages(sum(requests.values())),
             "attempts": self._new_attempts(),
             "in_flight": metrics.population.by_state(),
             "breaker": state.breaker.state if state.breaker is not None else "off",
@@ -62,25 +63,24 @@ class FrameMaker:
         }
 
     def _new_latency(self) -> dict[str, dict[str, int]]:
-        new = {}
-        for cache, histogram in self._metrics.latency.items():
-            before = self._latency[cache]
-            now = histogram.counts.copy()
-            bins = {str(index): now[index] - before[index] for index in range(BINS) if now[index] != before[index]}
-            self._latency[cache] = now
-            if bins:
-                new[cache] = bins
+        new: dict[str, dict[str, int]] = {}
+        for outcome, histogram in self._metrics.latency.items():
+            before, now = self._latency[outcome], histogram.counts.copy()
+            self._latency[outcome] = now
+            for index in range(BINS):
+                if now[index] != before[index]:
+                    bins = new.setdefault(outcome[1], {})
+                    bins[str(index)] = bins.get(str(index), 0) + now[index] - before[index]
         return new
 
-    def _new_stages(self) -> dict[str, dict[str, float]]:
-        metrics, before = self._metrics, self._stage_s
-        new = metrics.answered - self._answered
-        stages = {
-            stage: {"n": new, "sum_ms": round((metrics.stage_s[index] - before[index]) * 1000, 3)}
+    def _new_stages(self, answered: int) -> dict[str, dict[str, float]]:
+        before, now = self._stage_s, self._metrics.stage_s.copy()
+        new = answered - self._answered
+        self._answered, self._stage_s = answered, now
+        return {
+            stage: {"n": new, "sum_ms": round((now[index] - before[index]) * 1000, 3)}
             for index, stage in enumerate(StageSeconds._fields)
         }
-        self._answered, self._stage_s = metrics.answered, metrics.stage_s.copy()
-        return stages
 
     def _new_attempts(self) -> dict[str, int]:
         spent, before = self._metrics.attempts_spent, self._attempts

@@ -32,6 +32,11 @@ class LogHistogram:
         self.counts = [0] * BINS
         self.sum_s = 0.0
 
+    @property
+    def count(self) -> int:
+        """Durations counted."""
+        return sum(self.counts)
+
     def add(self, seconds: float) -> None:
         """Count one duration."""
         self.counts[log_bin(seconds)] += 1

@@ -18,7 +18,7 @@ from server.problems import problem_reply
 from server.process_reply import completed_reply, request_headers
 from server.progress import Progress, current_progress
 from server.replies import Reply
-from server.request_body import parse_request, read_body
+from server.request_body import read_body, understanding
 from server.request_ids import RequestIds
 
 log = logging.getLogger("tailgate")
@@ -46,7 +46,8 @@ class ProcessRoute:
         read_timeout_s: float,
         queue_timeout_s: float,
     ) -> None:
-        self._identity, self._lookup, self._process = pipeline
+        self._lookup, self._process = pipeline.lookup, pipeline.process
+        self._understand = understanding(pipeline.identity)
         self._workers = execution if isinstance(execution, SyncExecution) else None
         self._metrics = metrics
         self._api_keys = api_keys
@@ -72,9 +73,8 @@ class ProcessRoute:
             if self._workers is not None:
                 worker = await self._take_worker(self._workers)
             progress.move(State.VALIDATING)
-            asked = parse_request(await read_body(request, timeout_s=self._read_timeout_s))
+            asked, key = self._understand(await read_body(request, timeout_s=self._read_timeout_s))
             progress.validated_s = progress.clock()
-            key = self._identity(asked)
             no_cache = "no-cache" in headers.get(hdrs.CACHE_CONTROL, "")
             outcome = None if no_cache or self._lookup is None else self._lookup(key)
             if outcome is None:

@@ -7,14 +7,13 @@ empty context, finds none and leaves the request that set it off alone.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from functools import wraps
 from types import TracebackType
 from typing import Literal, NamedTuple, ParamSpec, TypeVar
 
-from server.lifecycle import Lifecycle, Population, State
+from server.lifecycle import Lifecycle, State
 from server.policies.track import CallDetails
 
 P = ParamSpec("P")
@@ -41,23 +40,20 @@ class StageSeconds(NamedTuple):
 class Progress(Lifecycle):
     """A request's lifecycle, with the marks that tell its stages apart and the attempts made on its behalf."""
 
-    __slots__ = ("_backing_off", "answered_s", "attempts", "fan_out_s", "led_s", "placed_s", "validated_s")
-
-    def __init__(self, population: Population, *, clock: Callable[[], float] = time.perf_counter) -> None:
-        super().__init__(population, clock=clock)
-        self.attempts = 0
-        """Gemini attempts of the leg that has made the most."""
-        self.validated_s = 0.0
-        """When the body had been validated; 0 before."""
-        self.answered_s = 0.0
-        """When the pipeline had the answer; 0 before."""
-        self.led_s = 0.0
-        """Seconds spent inside the cache's miss: this request led."""
-        self.placed_s = 0.0
-        """Of those, seconds inside the bulkhead."""
-        self.fan_out_s = 0.0
-        """Of those, seconds of the fan-out."""
-        self._backing_off = 0
+    # Class attributes are defaults: a request that is answered from the cache sets only the first of them.
+    validated_s = 0.0
+    """When the body had been validated; 0 before."""
+    answered_s = 0.0
+    """When the pipeline had the answer; 0 before."""
+    led_s = 0.0
+    """Seconds spent inside the cache's miss: this request led."""
+    placed_s = 0.0
+    """Of those, seconds inside the bulkhead."""
+    fan_out_s = 0.0
+    """Of those, seconds of the fan-out."""
+    attempts = 0
+    """Gemini attempts of the leg that has made the most."""
+    _backing_off = 0
 
     def __enter__(self) -> None:
         """A leg pauses before a retry: RETRY while at least one does."""
@@ -75,6 +71,11 @@ class Progress(Lifecycle):
     def stages(self) -> StageSeconds:
         """Where the time went, up to the latest move; to be asked for when the request has ended."""
         ended_s = self.moved_s
+        if not self.answered_s and self.validated_s:
+            # Answered from the cache before anything was awaited, or failed there.
+            waited_s, validated_s = self.seconds[State.QUEUED], self.validated_s
+            validate = validated_s - self.started_s - waited_s
+            return StageSeconds(waited_s, validate, ended_s - validated_s, 0.0, 0.0, 0.0, ended_s - self.started_s)
         waited_s = self.seconds[State.QUEUED]
         total = ended_s - self.started_s
         queue = waited_s + self.led_s - self.placed_s

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from server.lifecycle import State
+from server.lifecycle import IN_FLIGHT, State
 from server.log_histogram import LogHistogram, upper_edge_s
 from server.metrics import Metrics
 from server.policy_state import PolicyState
@@ -28,12 +28,15 @@ def _lines(metrics: Metrics, state: PolicyState, usage: ProcessUsage) -> Iterato
         "tailgate_requests_total",
         "counter",
         "Answered POST /process requests.",
-        ((f'{{status="{status}",cache="{cache}"}}', n) for (status, cache), n in sorted(metrics.requests.items())),
+        ((f'{{status="{status}",cache="{cache}"}}', n) for (status, cache), n in sorted(metrics.requests().items())),
     )
     yield from _histogram(
         "tailgate_request_duration_seconds",
-        "From a request's arrival to its answer, by cache outcome.",
-        ((f'cache="{cache}"', histogram) for cache, histogram in sorted(metrics.latency.items())),
+        "From a request's arrival to its answer, by status and cache outcome.",
+        (
+            (f'status="{status}",cache="{cache}"', histogram)
+            for (status, cache), histogram in sorted(metrics.latency.items())
+        ),
     )
     yield from _family(
         "tailgate_stage_seconds_total",
@@ -78,6 +81,12 @@ def _lines(metrics: Metrics, state: PolicyState, usage: ProcessUsage) -> Iterato
         "counter",
         "Requests that have ended, by final state.",
         ((f'{{state="{end.name}"}}', population.count[end]) for end in (State.COMPLETED, State.FAILED)),
+    )
+    yield from _family(
+        "tailgate_state_seconds_total",
+        "counter",
+        "Time that requests spent in each state.",
+        ((f'{{state="{state.name}"}}', round(population.seconds[state], 9)) for state in IN_FLIGHT),
     )
     yield from _one("tailgate_requests_started_total", "counter", "Requests that have begun.", population.started)
     yield from _policies(state)
@@ -140,7 +149,7 @@ def _histogram(name: str, text: str, series: Iterable[tuple[str, LogHistogram]])
             below += sum(histogram.counts[start : bucket + 1])
             start = bucket + 1
             yield f'{name}_bucket{{{prefix}le="{upper_edge_s(bucket):.6g}"}} {below}'
-        count = sum(histogram.counts)
+        count = histogram.count
         yield f'{name}_bucket{{{prefix}le="+Inf"}} {count}'
         yield f"{name}_sum{suffix} {histogram.sum_s:.9g}"
         yield f"{name}_count{suffix} {count}"

@@ -6,6 +6,7 @@ A dictionary instead of aiohttp's router, which resolves paths with parameters t
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import wraps
 
 from aiohttp import web
 
@@ -20,33 +21,45 @@ Routes = Mapping[str, Mapping[str, Handler]]
 """Path to method to handler. HEAD is answered wherever GET is."""
 
 
-def dispatcher(
-    routes: Routes, *, origins: Origins, ids: RequestIds
-) -> Callable[[web.BaseRequest], Awaitable[Reply | web.WebSocketResponse]]:
-    """The handler of all requests: finds the route, and renders its typed errors."""
+def dispatcher(routes: Routes, *, origins: Origins, ids: RequestIds) -> Handler:
+    """The handler of all requests: finds the route and hands over, or answers why there is none."""
 
-    async def dispatch(request: web.BaseRequest) -> Reply | web.WebSocketResponse:
-        path = request.raw_path
-        methods = routes.get(path)
-        if methods is None:
-            path = request.path
-            methods = routes.get(path)
-        method = request.method
-        try:
-            if methods is None:
-                raise NotFound(f"there is no {path!r:.200} here; routes: {', '.join(routes)}")
-            handler = methods.get("GET" if method == "HEAD" else method)
+    def dispatch(request: web.BaseRequest) -> Awaitable[Reply | web.WebSocketResponse]:
+        methods = routes.get(request.raw_path) or routes.get(request.path)
+        if methods is not None:
+            handler = methods.get(request.method) or (methods.get("GET") if request.method == "HEAD" else None)
             if handler is not None:
-                return await handler(request)
-            allowed = tuple(methods)
-            if method == "OPTIONS" and origins:
-                return Reply(204, b"", headers=origins.preflight_headers(request, allowed))
-            raise MethodNotAllowed(f"{path} takes {', '.join(allowed)}, not {method:.20}", allowed=allowed)
-        except TailgateError as error:
-            sent = ids.request_id(request.headers.get("X-Request-Id"))
-            headers = f"X-Request-Id: {sent}\r\n"
-            if origins:
-                headers += origins.headers(request)
-            return problem_reply(error, sent, headers=headers)
+                return handler(request)
+        return elsewhere(request)
+
+    @answering_errors(origins, ids)
+    async def elsewhere(request: web.BaseRequest) -> Reply:
+        methods = routes.get(request.path)
+        if methods is None:
+            raise NotFound(f"there is no {request.path!r:.200} here; routes: {', '.join(routes)}")
+        allowed = tuple(methods)
+        if request.method == "OPTIONS" and origins:
+            return Reply(204, b"", headers=origins.preflight_headers(request, allowed))
+        raise MethodNotAllowed(f"{request.path} takes {', '.join(allowed)}, not {request.method:.20}", allowed=allowed)
 
     return dispatch
+
+
+def answering_errors(origins: Origins, ids: RequestIds) -> Callable[[Handler], Handler]:
+    """Render the typed errors of a handler that does not do so itself."""
+
+    def decorate(handler: Handler) -> Handler:
+        @wraps(handler)
+        async def answering(request: web.BaseRequest) -> Reply | web.WebSocketResponse:
+            try:
+                return await handler(request)
+            except TailgateError as error:
+                sent = ids.request_id(request.headers.get("X-Request-Id"))
+                headers = f"X-Request-Id: {sent}\r\n"
+                if origins:
+                    headers += origins.headers(request)
+                return problem_reply(error, sent, headers=headers)
+
+        return answering
+
+    return decorate

@@ -104,12 +104,12 @@ def test_prometheus_text_is_well_formed_and_its_histograms_are_cumulative():
     buckets = [
         (float(re.search(r'le="([^"]+)"', name)[1]), value)
         for name, value in samples.items()
-        if name.startswith('tailgate_request_duration_seconds_bucket{cache="hit"')
+        if name.startswith('tailgate_request_duration_seconds_bucket{status="200",cache="hit"')
     ]
     assert buckets == sorted(buckets)
     assert [count for _, count in buckets] == sorted(count for _, count in buckets)
     assert buckets[-1] == (math.inf, 666)
-    assert samples['tailgate_request_duration_seconds_count{cache="hit"}'] == 666
+    assert samples['tailgate_request_duration_seconds_count{status="200",cache="hit"}'] == 666
 
 
 def test_every_policy_can_be_off_and_the_metrics_still_hold():
