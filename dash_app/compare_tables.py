@@ -20,8 +20,6 @@ _SIGN: Final = {"faster": "▼", "slower": "▲", "cannot tell": "?"}
 
 def differences(comparison: Comparison) -> html.Table | html.P:
     """A row a population and percentile: both values, the change with its interval, and what that says."""
-    if comparison.refusal is not None:
-        return html.P(f"No verdict: {comparison.refusal}.", className="muted")
     if not comparison.differences:
         return html.P("Too few samples for intervals.", className="muted")
     return _table(
@@ -66,6 +64,10 @@ def settings(found: Differences) -> html.Div | html.P:
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[cards.Children]]) -> html.Table:
-    head = html.Thead(html.Tr([html.Th(name, scope="col") if name else html.Td() for name in names]))
+    head = html.Thead(html.Tr([html.Th(_name(name), scope="col") if name else html.Td() for name in names]))
     body = html.Tbody([html.Tr([html.Th(row[0], scope="row"), *(html.Td(cell) for cell in row[1:])]) for row in rows])
     return html.Table([head, body], className="figures-table")
+
+
+def _name(name: str) -> cards.Children:
+    return html.Span(name, className=f"arm arm-{name}") if name in ("A", "B") else name

@@ -7,18 +7,22 @@ import re
 from typing import Any
 from urllib.parse import urlencode
 
-from dash import Dash, Input, Output, State, dcc, html
+import dash_mantine_components as dmc
+from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
+from dash.development.base_component import Component
 
 from dash_app import cards, compare_tables, facts, judging
 from dash_app.library import Library, OpenRun
 from dash_app.router import Page
 from dash_app.settings_diff import settings_diff
+from reports import readable
 from reports.compare import why_refused
 from reports.errors import RunDamaged, RunNotFound, StoreError
 from reports.figures import THEMES, percentiles, relative_change
 from reports.figures.arms_ecdf import arms_ecdf
 
 _PAIRS_OFFERED = 8
+_RUNS_OFFERED = 100
 
 
 def register(app: Dash, library: Library) -> Page:
@@ -32,44 +36,45 @@ def register(app: Dash, library: Library) -> Page:
             opened = await asyncio.to_thread(lambda: [library.open(run_id) for run_id in asked])
         except StoreError as error:
             return _not_there(error, asked)
-        return _layout(opened)
+        return _layout(opened, await asyncio.to_thread(_choices, library, opened))
 
     @app.callback(
-        Output("compare-change", "figure"),
         Output("compare-percentiles", "figure"),
         Output("compare-ecdf", "figure"),
         Input("theme", "data"),
         State("compare-ids", "data"),
     )
-    async def draw(theme: str, ids: list[str]) -> list[Any]:
-        return await asyncio.to_thread(_figures, library, ids[0], ids[1], theme)
+    async def overlay(theme: str, ids: list[str]) -> list[Any]:
+        a, b = await asyncio.to_thread(lambda: [library.open(run_id).aggregate for run_id in ids[:2]])
+        return [percentiles(b, other=a, theme=THEMES[theme]), arms_ecdf(a, b, theme=THEMES[theme])]
 
     @app.callback(
+        Output("compare-change", "figure"),
         Output("compare-verdict", "children"),
         Output("compare-differences", "children"),
-        Input("compare-ids", "data"),
+        Input("theme", "data"),
+        State("compare-ids", "data"),
     )
-    async def judge(ids: list[str]) -> tuple[list[Any], Any]:
+    async def judge(theme: str, ids: list[str]) -> tuple[Any, list[str | Component], Component]:
         comparison = await asyncio.to_thread(judging.compared, library, ids[0], ids[1])
-        said = [html.Strong(comparison.sentence), " " + ". ".join(_sentence(c) for c in comparison.cautions)]
-        return said, compare_tables.differences(comparison)
+        cautions = ". ".join(caution[:1].upper() + caution[1:] for caution in comparison.cautions)
+        said: list[str | Component] = [html.Strong(comparison.sentence), f" {cautions}." if cautions else ""]
+        return relative_change(comparison, theme=THEMES[theme]), said, compare_tables.differences(comparison)
 
+    app.clientside_callback(
+        ClientsideFunction("tailgate", "comparePair"),
+        Output("url", "href", allow_duplicate=True),
+        Input("compare-a", "value"),
+        Input("compare-b", "value"),
+        State("compare-ids", "data"),
+        prevent_initial_call=True,
+    )
     return Page(re.compile("/compare"), "Compare · Tailgate", layout)
 
 
 def address(a: str, b: str, *more: str) -> str:
     """Where B is compared against A; one more run stays at hand as C."""
     return "/compare?" + urlencode(dict(zip("abc", (a, b, *more), strict=False)))
-
-
-def _figures(library: Library, a: str, b: str, theme_name: str) -> list[Any]:
-    theme = THEMES[theme_name]
-    of_a, of_b = library.open(a).aggregate, library.open(b).aggregate
-    return [
-        relative_change(judging.compared(library, a, b), theme=theme),
-        percentiles(of_b, other=of_a, theme=theme),
-        arms_ecdf(of_a, of_b, theme=theme),
-    ]
 
 
 def _experiments(library: Library) -> list[tuple[str, str, str]]:
@@ -83,6 +88,21 @@ def _experiments(library: Library) -> list[tuple[str, str, str]]:
     return [
         (a.id, b.id, f"{facts.title(a)} vs {facts.title(b)} · {a.scenario} · {a.started_at:%Y-%m-%d %H:%M} UTC")
         for a, b in pairs[:_PAIRS_OFFERED]
+    ]
+
+
+def _choices(library: Library, opened: list[OpenRun]) -> list[dict[str, str]]:
+    """The runs that A or B can be changed for: those on the screen, and the newest that were measured."""
+    shown = {run.id for run in opened}
+    entries = [entry for entry in library.entries() if entry.summary is not None or entry.id in shown]
+    kept = [entry for place, entry in enumerate(entries) if place < _RUNS_OFFERED or entry.id in shown]
+    return [
+        {
+            "value": e.id,
+            "label": f"{facts.title(e.manifest)} · {e.manifest.started_at:%m-%d %H:%M:%S} · {e.manifest.scenario}",
+        }
+        for e in kept
+        if e.manifest is not None
     ]
 
 
@@ -124,64 +144,53 @@ def _not_there(error: StoreError, asked: list[str]) -> html.Div:
     )
 
 
-def _layout(opened: list[OpenRun]) -> html.Div:
+def _layout(opened: list[OpenRun], choices: list[dict[str, str]]) -> html.Div:
     a, b = opened[:2]
     refusal = why_refused(a.manifest, b.manifest, a.summary, b.summary)
     if a.id == b.id:
         refusal = "A and B are the same run"
     ids = [run.id for run in opened]
-    differing = settings_diff(a.manifest, b.manifest)
     return html.Div(
         [
             dcc.Store(id="compare-ids", data=ids),
             _sides(a, b),
             _actions(ids),
             html.Div(
-                html.Div([html.H1("B against A"), html.P(_subline(a, b), className="subline")]), className="page-head"
-            ),
-            *([cards.banner(f"No verdict: {refusal}.", tone="warn")] if refusal else []),
-            html.P(id="compare-verdict", className="headline", hidden=refusal is not None),
-            *_third(opened),
-            html.Div(
                 [
-                    _change_card(),
-                    _percentiles_card(),
-                    _ecdf_card(),
-                    cards.card(
-                        "Latency, B against A",
-                        "from the intended start · intervals hold together with 95%",
-                        html.Div(id="compare-differences", className="wide-table", tabIndex="0"),
-                        span=7,
-                        reading="The interval of the change decides, nothing else: where it holds 0% the runs cannot "
-                        "tell. 'Could tell from' is the smallest change that these runs would have told.",
-                    ),
-                    cards.card(
-                        "What differs",
-                        f"settings, server and machine; {differing.equal:,} more are equal",
-                        compare_tables.settings(differing),
-                        span=5,
-                    ),
-                    cards.card(
-                        "Everything measured",
-                        "both runs by the same reckoning as python -m reports compare",
-                        compare_tables.everything(a.summary, b.summary),
-                        span=12,
-                    ),
+                    html.Div([html.H1("B against A"), html.P(_subline(a, b), className="subline")]),
+                    html.Div([_choice("A", a.id, choices), _choice("B", b.id, choices)], className="toolbar"),
                 ],
-                className="cards",
+                className="page-head",
             ),
+            cards.banner(f"No verdict: {refusal}.", tone="warn")
+            if refusal
+            else html.P(id="compare-verdict", className="headline verdict-said"),
+            *_third(opened),
+            html.Div(_cards(a, b, judged=refusal is None), className="cards"),
         ],
         className="page" + (" unproven" if refusal else ""),
         style={"--verdict": "'NO VERDICT'"},
     )
 
 
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
 def _subline(a: OpenRun, b: OpenRun) -> str:
-    return f"{facts.subline(a.manifest, a.summary)} (A)  ·  {facts.subline(b.manifest, b.summary)} (B)"
+    """What both runs share, then what each measured; why_refused has told of whatever they should share and do not."""
+    sizes = [
+        f"{arm} {facts.duration(window.measured_s)} measured, {readable.count(requests)} requests"
+        for arm, window, requests in (
+            ("A", a.summary.window, a.summary.requests),
+            ("B", b.summary.window, b.summary.requests),
+        )
+    ]
+    return " · ".join(
+        [
+            a.manifest.scenario,
+            f"{readable.count(a.manifest.users)} users",
+            f"seed {a.manifest.seed}",
+            f"{a.manifest.environment.cpu_count} cores",
+            *sizes,
+        ]
+    )
 
 
 def _sides(a: OpenRun, b: OpenRun) -> html.Div:
@@ -190,6 +199,21 @@ def _sides(a: OpenRun, b: OpenRun) -> html.Div:
         return html.A([html.Span(arm, className=f"arm arm-{arm}"), name], href=f"/run/{run.id}")
 
     return html.Div([side("A", a), html.Span("vs", className="muted"), side("B", b)], className="header-context")
+
+
+def _choice(arm: str, chosen: str, choices: list[dict[str, str]]) -> dmc.Select:
+    return dmc.Select(
+        id=f"compare-{arm.lower()}",
+        value=chosen,
+        data=choices,
+        searchable=True,
+        allowDeselect=False,
+        size="xs",
+        leftSection=html.Span(arm, className=f"arm arm-{arm}"),
+        className="run-choice",
+        comboboxProps={"transitionProps": {"duration": 0}},
+        **cards.attributes(aria_label=f"Run {arm}"),
+    )
 
 
 def _actions(ids: list[str]) -> html.Div:
@@ -218,6 +242,44 @@ def _third(opened: list[OpenRun]) -> list[html.P]:
     ]
 
 
+def _cards(a: OpenRun, b: OpenRun, *, judged: bool) -> list[html.Section]:
+    """The cards row by row; without a verdict those that would hold it are left out."""
+    differing = settings_diff(a.manifest, b.manifest)
+    rest = cards.card(
+        "What differs",
+        f"settings, server and machine; {differing.equal:,} more are equal",
+        compare_tables.settings(differing),
+        span=5 if judged else 12,
+    )
+    everything = cards.card(
+        "Everything measured",
+        "latency from the intended start, in brackets from the send",
+        compare_tables.everything(a.summary, b.summary),
+        span=12,
+    )
+    overlays = [_percentiles_card(4 if judged else 6), _ecdf_card(4 if judged else 6)]
+    return (
+        [_change_card(), *overlays, _differences_card(), rest, everything] if judged else [*overlays, rest, everything]
+    )
+
+
+def _differences_card() -> html.Section:
+    return cards.card(
+        "Latency, B against A",
+        "from the intended start · all intervals hold together with 95%",
+        html.Div(
+            id="compare-differences",
+            className="wide-table",
+            tabIndex="0",
+            role="group",
+            **cards.attributes(aria_label="Changes with their intervals"),
+        ),
+        span=7,
+        reading="The interval of the change decides, nothing else: where it holds 0% the runs cannot tell. "
+        "'Could tell from' is the smallest change that these runs would have told.",
+    )
+
+
 def _change_card() -> html.Section:
     return cards.figure_card(
         "compare-change",
@@ -229,24 +291,24 @@ def _change_card() -> html.Section:
     )
 
 
-def _percentiles_card() -> html.Section:
+def _percentiles_card(span: int) -> html.Section:
     return cards.figure_card(
         "compare-percentiles",
         "Latency by percentile",
         "both runs; tail drawn only as far as samples support",
-        span=4,
+        span=span,
         height=300,
         reading="The axis stretches the tail: p99.9 is as far from p99 as p99 from p90. Hits are drawn solid, misses "
         "dashed; a curve ends where fewer than ten samples lie beyond it.",
     )
 
 
-def _ecdf_card() -> html.Section:
+def _ecdf_card(span: int) -> html.Section:
     return cards.figure_card(
         "compare-ecdf",
         "Cache hit vs miss",
         "share of requests finished within x; hits solid, misses dashed",
-        span=4,
+        span=span,
         height=300,
         reading="Read upwards from a time: so many per cent of the hits, or of the misses, of either run were "
         "answered within it.",
