@@ -139,15 +139,15 @@ def _drawn(figure: go.Figure) -> str:
 
 
 def _table(names: Sequence[str], summaries: Sequence[Summary]) -> str:
-    columns = [*names, *(["B / A"] if len(names) == 2 else [])]
+    two = len(names) == 2
+    columns = [*names, "B / A" if two else "95% interval"]
     head = "".join(f"<th scope='col'>{escape(name)}</th>" for name in columns)
     body = ""
     for group in summary_rows(summaries):
         rows = []
         for row in group:
-            cells = "".join(
-                f"<td>{escape(text)}</td>" for text in [*row.texts, *([row.ratio] if len(names) == 2 else [])]
-            )
+            texts = [*row.texts, row.ratio if two else row.interval]
+            cells = "".join(f"<td>{escape(text)}</td>" for text in texts)
             part = " class='part'" if row.name.startswith(" ") else ""
             rows.append(f"<tr><th scope='row'{part}>{escape(row.name.strip())}</th>{cells}</tr>")
         body += f"<tbody>{''.join(rows)}</tbody>"

@@ -19,12 +19,13 @@ from reports.summary import LATENCY_KINDS, PERCENTILES, Summary
 class Row:
     """One figure: its name, indented by two spaces where it is a part of the row above, and a text a summary.
 
-    ``ratio`` is second by first as text; empty where a ratio would mean nothing.
+    ``ratio`` is second by first as text, ``interval`` the 95% interval of the first; empty where there is none.
     """
 
     name: str
     texts: list[str]
     ratio: str
+    interval: str
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,11 @@ class _Line:
     name: str
     text: Callable[[Summary], str]
     value: Callable[[Summary], float | None] | None = None
+    interval: Callable[[Summary], str] = lambda _: ""
 
     def row(self, summaries: Sequence[Summary]) -> Row:
-        return Row(self.name, [self.text(summary) for summary in summaries], self._ratio(summaries))
+        texts = [self.text(summary) for summary in summaries]
+        return Row(self.name, texts, self._ratio(summaries), self.interval(summaries[0]))
 
     def _ratio(self, summaries: Sequence[Summary]) -> str:
         if self.value is None or len(summaries) != 2:
@@ -84,6 +87,7 @@ def _groups(summaries: Sequence[Summary]) -> list[list[_Line]]:
             _Line("generator CPU", lambda s: number(s.cpu.generator_us, "µs/req"), lambda s: s.cpu.generator_us),
             _Line("in flight, Little's law", lambda s: number(s.little.expected if s.little else None)),
             _Line("in flight, counted", lambda s: number(s.little.observed if s.little else None)),
+            _Line("warm-up left (MSER-5)", _warmup_text),
         ],
         [
             _Line("failed", lambda s: f"{count(s.failures)} ({share(s.failed_share)})"),
@@ -101,6 +105,7 @@ def _latency_lines(population: Population) -> list[_Line]:
                 f"  {population} {name}",
                 partial(_latency_text, population=population, name=name),
                 partial(printed, population=population, name=name),
+                partial(_interval_text, population=population, name=name),
             )
             for name in PERCENTILES
         ),
@@ -116,6 +121,17 @@ def _latency_text(summary: Summary, population: Population, name: str) -> str:
     if values[0] is None:
         return f"n < {count(samples_needed(PERCENTILES[name]))}"
     return f"{latency(values[0])} ({latency(values[1])})"
+
+
+def _interval_text(summary: Summary, population: Population, name: str) -> str:
+    interval = summary.latency[population]["intended"].intervals.get(name)
+    return "" if interval is None else f"{latency(interval[0])} to {latency(interval[1])}"
+
+
+def _warmup_text(summary: Summary) -> str:
+    if summary.warmup is None:
+        return DASH
+    return f"{number(summary.warmup.cut_s, 's')}, {'settled' if summary.warmup.settled else 'not settled'}"
 
 
 def _cache_text(summary: Summary, cache: str) -> str:

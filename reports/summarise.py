@@ -34,13 +34,10 @@ from reports.summary import (
     Window,
 )
 from reports.validity import judge
-from reports.warmup import mser5
+from reports.warmup import transient
 
 WARMUP_SLOTS: Final = 200
 """Slots of time per block whose mean latencies MSER-5 looks at."""
-
-SETTLED_SHARE: Final = 0.2
-"""A block has settled if MSER-5 would cut no more than this share from its start."""
 
 
 def summarise(manifest: Manifest, read: ReadBatches, *, slo_ms: float | None = None) -> Summary:
@@ -232,10 +229,8 @@ def _warmup(manifest: Manifest, found: Collected) -> WarmUp | None:
             total = np.bincount(slot, weights=found.intended_ns[mine], minlength=WARMUP_SLOTS)
             if (count > 0).sum() >= WARMUP_SLOTS // 2:
                 means = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-                cuts.append((mser5(means) * slot_ms / 1000.0, b.measured_s))
-    if not cuts:
-        return None
-    return WarmUp(cut_s=max(cut for cut, _ in cuts), settled=all(cut <= SETTLED_SHARE * span for cut, span in cuts))
+                cuts.append(transient(means) * slot_ms / 1000.0)
+    return WarmUp(cut_s=max(cuts), settled=max(cuts) == 0) if cuts else None
 
 
 def _little(found: Collected, seconds: float) -> Little | None:

@@ -114,7 +114,7 @@ class Window(_Model):
 
 
 class WarmUp(_Model):
-    """MSER-5 on the measured window: the seconds it would still cut from the start of the worst block."""
+    """MSER-5 on the measured window: seconds of a clear transient at the start of a block, of the worst population."""
 
     cut_s: float
     settled: bool

@@ -140,12 +140,12 @@ def _heading(manifest: Manifest, summary: Summary) -> Text:
 
 def _figures(summaries: Sequence[tuple[str, Summary]]) -> Table:
     two = len(summaries) == 2
-    table = Table(box=SIMPLE_HEAD, show_header=two, pad_edge=False)
-    for column in ("", *(name for name, _ in summaries), *(["B / A"] if two else [])):
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in ("", *(name for name, _ in summaries), "B / A" if two else "95% interval"):
         table.add_column(column, justify="right" if table.columns else "left", no_wrap=True)
     for group in summary_rows([summary for _, summary in summaries]):
         for row in group:
-            table.add_row(row.name, *row.texts, *([row.ratio] if two else []))
+            table.add_row(row.name, *row.texts, row.ratio if two else row.interval)
         table.add_section()
     return table
 

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 BATCH: Final = 5
+CLEAR: Final = 3.5
+"""Standard errors by which a transient must differ from what follows; a steady series passes by luck in 0.5%."""
 
 
 def mser5(series: npt.ArrayLike) -> int:
@@ -30,6 +32,22 @@ def mser5(series: npt.ArrayLike) -> int:
     total, squares = (np.cumsum(part[::-1])[::-1][cuts] for part in (means - means.mean(), (means - means.mean()) ** 2))
     error = (squares - total**2 / rest) / rest.astype(np.float64) ** 2
     return int(np.argmin(error)) * BATCH
+
+
+def transient(series: npt.ArrayLike) -> int:
+    """The values that MSER-5 drops, if their mean differs from the rest's by more than luck would have it; else 0.
+
+    MSER-5 always finds a best cut, in a steady series too; the difference of the two means by its standard error, both
+    from the averages of five, tells which of them is a transient.
+    """
+    cut = mser5(series)
+    values = _filled(np.asarray(series, dtype=np.float64))
+    means = values[: values.size // BATCH * BATCH].reshape(-1, BATCH).mean(axis=1)
+    start, rest = means[: cut // BATCH], means[cut // BATCH :]
+    if not start.size:
+        return 0
+    error = rest.std(ddof=1) * np.sqrt(1.0 / start.size + 1.0 / rest.size)
+    return cut if abs(start.mean() - rest.mean()) > CLEAR * error else 0
 
 
 def _filled(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -12,7 +12,7 @@ from reports.bootstrap import ChunkCounts, quantile_intervals, resample_weights,
 from reports.chunks import Chunks
 from reports.percentiles import enough_samples, quantiles, samples_needed
 from reports.popularity import characteristic_time, expected_hit_share, lru_hit_share, ttl_hit_share, zipf
-from reports.warmup import mser5
+from reports.warmup import mser5, transient
 from tests.made_runs import block
 
 LATENCIES = st.lists(st.integers(1, 10**12), min_size=1, max_size=400)
@@ -149,6 +149,15 @@ def test_mser5_cuts_a_transient_and_little_else() -> None:
     assert 30 <= mser5(holed) <= 60
     assert mser5(steady[:19]) == 0
     assert mser5(np.full(50, np.nan)) == 0
+
+
+def test_a_steady_series_seldom_passes_for_a_transient_and_a_warming_one_always_does() -> None:
+    rng = np.random.default_rng(1)
+    steady = [transient(rng.normal(100, 5, 200)) for _ in range(200)]
+    warming = [transient(rng.normal(100, 5, 200) + 20 * np.exp(-np.arange(200) / 25)) for _ in range(50)]
+    assert sum(cut > 0 for cut in steady) <= 5
+    assert all(20 <= cut <= 100 for cut in warming)
+    assert transient([]) == transient([1.0] * 40) == 0
 
 
 @given(st.integers(1, 500), st.floats(0.0, 2.0))

@@ -75,7 +75,7 @@ def _add_population(
             xanchor="right" if left else "left",
             align="right" if left else "left",
             xshift=-9 if left else 9,
-            yshift=24 if population == "hit" else -24,  # so that they pass each other where the card is narrow
+            yshift=24 if left else -24,  # away from the curve, and past the other label where the card is narrow
             showarrow=False,
             font={"color": theme.of(population)},
         )

@@ -123,19 +123,21 @@ def _add_line(
 ) -> tuple[float, str, str] | None:
     """Draw one percentile; its last height, label and colour, or None where no stretch has samples enough."""
     width = _columns_together(grid.sum(axis=0), samples_needed(line.q))
-    xs, ys = [], []
+    centres, heights = [], []
     for first in range(0, time.columns, width):
         counts = grid[:, first : first + width].sum(axis=1)
         if counts.sum() >= samples_needed(line.q):
             filled = np.flatnonzero(grid[:, first : first + width].any(axis=0)) + first
-            xs.append(float(time.centres[filled].mean()))
-            ys.append(log10(quantile_ns(counts, line.q) / 1e6))
-    if not xs:
+            centres.append(float(time.centres[filled].mean()))
+            heights.append(log10(quantile_ns(counts, line.q) / 1e6))
+    if not centres:
         return None
+    folds = np.searchsorted(centres, time.folds[1:])  # no line across time that is not shown
+    xs, ys = np.insert(centres, folds, np.nan), np.insert(heights, folds, np.nan)
     colour = theme.tail if line.q > 0.5 else theme.of(line.population)
     name = f"{line.population} {line.name}"
     halo = {"color": theme.card, "width": 4 if line.dash == "solid" else 0}
-    mode = "lines" if len(xs) > 2 else "lines+markers"
+    mode = "lines" if len(centres) > 2 else "lines+markers"
     if line.dash == "solid":
         figure.add_trace(go.Scatter(x=xs, y=ys, mode="lines", line=halo, hoverinfo="skip", opacity=0.7))
     figure.add_trace(
@@ -149,7 +151,7 @@ def _add_line(
             hovertemplate=f"{name} %{{text}}<extra></extra>",
         )
     )
-    return ys[-1], f"<b>{name}</b> {latency(10.0 ** ys[-1])}", colour
+    return heights[-1], f"<b>{name}</b> {latency(10.0 ** heights[-1])}", colour
 
 
 def _columns_together(counts: npt.NDArray[np.int64], needed: int) -> int:
