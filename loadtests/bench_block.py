@@ -112,7 +112,7 @@ class BlockLoad:
         record.add_load_pids(self._generators.pids)
         self._put(started_ns=time.time_ns())
         self.phase = "ramp"
-        wanted, ramp_s = self._options.users, self._options.timing.ramp_s
+        wanted, ramp_s = self._generators.wanted, self._options.timing.ramp_s
         await asyncio.sleep(ramp_s)
         while self.users < wanted:
             if self._since_start_s() > ramp_s + _FULL_S:

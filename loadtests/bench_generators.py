@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 
+from loadtests import scenarios
 from loadtests.bench_options import BenchOptions
 from loadtests.bench_plan import READY_S
 from loadtests.bench_servers import ServerUnderTest
@@ -29,6 +30,12 @@ class Generators:
         self._followers: list[asyncio.Task[None]] = []
         self._users: dict[int, int] = {}
         self._lags_ms: list[tuple[int, float]] = []
+
+    @property
+    def wanted(self) -> int:
+        """Users that are to be up before the clock starts: all, unless the scenario's profile begins with fewer."""
+        scenario = scenarios.load(self._options.scenario)
+        return sum(scenario.users_at_start(users) for users in split(self._options.users, self._options.generators))
 
     @property
     def pids(self) -> list[int]:
@@ -73,6 +80,8 @@ class Generators:
             "--seed": options.seed,
             "--run-dir": run_dir,
             "--block": block,
+            "--warmup": options.timing.warmup_s,
+            "--duration": options.timing.measure_s,
             "--stop-timeout": options.timing.stop_s,
         }
         command = [sys.executable, "-m", "loadtests.generate", *(str(part) for flag in flags.items() for part in flag)]

@@ -18,7 +18,7 @@ class Scenario:
 
     ``profile`` changes the number of users of a closed loop over the measured time. ``server`` holds the settings that
     the bench gives to a server of its own, by dotted path; ``headers`` go with every request; ``timeout_s`` bounds
-    each. ``duration_s`` is the measured time it is meant for, where that differs from the bench's default.
+    each.
     """
 
     name: str
@@ -30,7 +30,6 @@ class Scenario:
     path: str = "/process"
     headers: Mapping[str, str] = field(default_factory=dict)
     timeout_s: float = 60.0
-    duration_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.profile and self.is_open:

@@ -14,5 +14,4 @@ SCENARIO = Scenario(
     summary="steady users, while half of Gemini's calls fail for 3 s out of every 10",
     load=Think(mean_s=1.0),
     server={"cache.max_entries": 256, "mock.faults": str(Path(__file__).with_name("brownout.toml"))},
-    duration_s=30.0,
 )

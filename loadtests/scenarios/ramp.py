@@ -10,5 +10,4 @@ SCENARIO = Scenario(
     load=Think(mean_s=1.0),
     profile=(Stage(at=0.0, users=0.1), Stage(at=0.0, users=1.0, over=1.0)),
     server={"cache.max_entries": 256},
-    duration_s=60.0,
 )

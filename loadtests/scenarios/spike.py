@@ -10,5 +10,4 @@ SCENARIO = Scenario(
     load=Think(mean_s=1.0),
     profile=(Stage(at=0.0, users=0.2), Stage(at=0.4, users=1.0), Stage(at=0.6, users=0.2)),
     server={"cache.max_entries": 256},
-    duration_s=30.0,
 )

@@ -10,5 +10,4 @@ SCENARIO = Scenario(
     load=Think(mean_s=1.0),
     profile=tuple(Stage(at=step / 5, users=(step + 1) / 5) for step in range(5)),
     server={"cache.max_entries": 256},
-    duration_s=60.0,
 )
