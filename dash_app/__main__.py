@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
 import sys
 
@@ -24,13 +25,14 @@ def main(argv: list[str]) -> int:
             file=sys.stderr,
         )
         return 1
-    app = build(settings)
-    host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    print(f"Reports from {settings.runs} on http://{shown}:{port}/  (Ctrl-C ends)", flush=True)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2))
-    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again once it has shut down
-        server.run(sockets=[listener])
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises its signal again once it has shut down
+        app = build(settings)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
+        host, port = listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        print(f"Reports from {settings.runs} on http://{shown}:{port}/  (Ctrl-C ends)", flush=True)
+        uvicorn.Server(config).run(sockets=[listener])
     return 0
 
 

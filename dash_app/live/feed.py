@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from dash_app.live.frames import Frame, about_run, tick_frame
 from reports.errors import StoreError
 from reports.schema import Manifest
 from reports.ticks import TickTail
+
+LOG = logging.getLogger("dash_app")
 
 PERIOD_S: Final = 0.25
 """How often the ticks are looked at: a tick comes once a second, so it is shown at most a quarter of one later."""
@@ -85,14 +88,16 @@ class Feed:
         if self._task is None:
             self._ready.clear()
             self._task = asyncio.create_task(self._watch())
+            self._task.add_done_callback(self._watch_ended)
         try:
             await self._ready.wait()
             yield _drain(queue, first=[self._about, *([self._server_said] if self._server_said else [])])
         finally:
             self._subscribers.discard(queue)
             if not self._subscribers and self._task is not None:
-                self._task.cancel()
-                self._task = None
+                task, self._task = self._task, None
+                task.cancel()
+                await asyncio.wait([task])
                 self._followed.clear()
                 self._server_frames.clear()
 
@@ -119,6 +124,15 @@ class Feed:
             group.create_task(self._follow())
             if self._server_metrics is not None:
                 group.create_task(self._server_metrics(self))
+
+    def _watch_ended(self, task: asyncio.Task[None]) -> None:
+        """A watch that died of a fault lets everybody go: the first to come back starts another."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            LOG.error("the live feed stopped", exc_info=error)
+            self._task = None
+            self._ready.set()
+            for queue in self._subscribers:
+                _let_go(queue)
 
     async def _follow(self) -> None:
         turn = 0
@@ -155,11 +169,15 @@ class Feed:
     def _send(self, encoded: bytes) -> None:
         for queue in self._subscribers:
             if queue.full():
-                while not queue.empty():
-                    queue.get_nowait()
-                queue.put_nowait(None)
+                _let_go(queue)
             else:
                 queue.put_nowait(encoded)
+
+
+def _let_go(queue: asyncio.Queue[bytes | None]) -> None:
+    while not queue.empty():
+        queue.get_nowait()
+    queue.put_nowait(None)
 
 
 def _keep(frames: deque[Frame], fresh: list[Frame]) -> None:

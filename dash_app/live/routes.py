@@ -11,6 +11,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from dash_app.live.feed import KEPT_S, Feed, TooSlowError
 
+_GONE = (WebSocketDisconnect, RuntimeError)
+"""What Starlette raises when a browser has left: the second when sending noticed it first."""
+
 
 def add_routes(server: FastAPI, feed: Feed) -> None:
     """Register both routes; before Dash's catch-all, which takes every path that is left."""
@@ -28,14 +31,13 @@ def add_routes(server: FastAPI, feed: Feed) -> None:
                 async for message in messages:
                     await socket.send_text(message.decode())
 
-            sending = asyncio.create_task(send())
-            leaving = asyncio.create_task(_until_gone(socket))
-            done, pending = await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            for task in pending:
+            tasks = asyncio.create_task(send()), asyncio.create_task(_until_gone(socket))
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
-            if sending in done and isinstance(sending.exception(), TooSlowError):
-                with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+            sent, _gone = await asyncio.gather(*tasks, return_exceptions=True)
+            if isinstance(sent, TooSlowError):
+                with contextlib.suppress(*_GONE):
                     await socket.close(code=1013, reason="too slow; come back for the rest")
 
     @server.get("/live/history", include_in_schema=False)
@@ -54,7 +56,7 @@ def add_routes(server: FastAPI, feed: Feed) -> None:
 
 
 async def _until_gone(socket: WebSocket) -> None:
-    with contextlib.suppress(WebSocketDisconnect):
+    with contextlib.suppress(*_GONE):
         while True:
             await socket.receive_text()
 

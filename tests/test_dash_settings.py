@@ -1,0 +1,127 @@
+"""The command line of the page, and what stands at its door: wrong flags, busy ports, passwords, other origins."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from dash_app.settings import parse
+from tests.dash_browser import serving
+
+
+def get(url: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+    request = urllib.request.Request(url, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    try:
+        with urllib.request.urlopen(request) as reply:
+            return reply.status, reply.read(), dict(reply.headers)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read(), dict(error.headers)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--prot", "1"],
+        ["--port", "banana"],
+        ["--port", "65536"],
+        ["--port", "-1"],
+        ["--server", "ftp://x"],
+        ["--server", "http://"],
+        ["--server", "http://x:port"],
+        ["--host", "0.0.0.0"],
+        ["--host", "::"],
+        ["--host", "example.org"],
+        ["--password-file", "/nowhere/at/all"],
+        ["--password-file", "/dev/null"],
+        ["--runs", "/dev/null"],
+        ["stray"],
+    ],
+)
+def test_a_wrong_flag_is_one_line_and_status_2(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        parse(flags)
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+
+
+def test_a_password_opens_other_addresses(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("s3cret \nnot this\n")
+    settings = parse(["--host", "0.0.0.0", "--password-file", str(file)])
+    assert (settings.host, settings.password) == ("0.0.0.0", "s3cret")
+
+
+def test_a_busy_port_is_one_line(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "dash_app", "--runs", str(tmp_path), "--port", str(port)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert ended.stderr.count("\n") == 1
+    assert str(port) in ended.stderr
+
+
+def test_sigterm_ends_it_with_0(tmp_path: Path) -> None:
+    with serving(tmp_path) as (_, process):
+        process.terminate()
+        assert process.wait(timeout=10) == 0
+
+
+def test_without_the_password_nothing_is_served(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("s3cret")
+    with serving(tmp_path, "--password-file", str(file)) as (address, _):
+        right = "Basic " + base64.b64encode(b"anyone:s3cret").decode()
+        for wrong in ("", "Basic", "Basic ###", "Bearer s3cret", "Basic " + base64.b64encode(b"a:s3cre").decode()):
+            for path in ("/", "/runs", "/_dash-layout", "/live/history", "/assets/tailgate.css"):
+                status, body, headers = get(f"http://{address}{path}", Authorization=wrong)
+                assert status == 401, (wrong, path)
+                assert headers["www-authenticate"].startswith("Basic")
+                assert len(body) < 100
+        assert get(f"http://{address}/runs", Authorization=right)[0] == 200
+        with pytest.raises(InvalidStatus):
+            connect(f"ws://{address}/live", origin=f"http://{address}")
+        with connect(f"ws://{address}/live", origin=f"http://{address}", additional_headers={"Authorization": right}):
+            pass
+
+
+def test_another_origin_may_not_listen(tmp_path: Path) -> None:
+    with serving(tmp_path) as (address, _):
+        for origin in ("http://evil.example", None, "null"):
+            with pytest.raises(InvalidStatus):
+                connect(f"ws://{address}/live", origin=origin)
+        with connect(f"ws://{address}/live", origin=f"http://{address}") as socket_:
+            assert json.loads(socket_.recv(timeout=5)) == {"type": "runs", "runs": []}
+
+
+def test_scripts_travel_packed_and_come_out_whole(tmp_path: Path) -> None:
+    import gzip
+    import re
+
+    with serving(tmp_path) as (address, _):
+        index = get(f"http://{address}/runs")[1].decode()
+        scripts = re.findall(r'src="(/_dash-component-suites/[^"]+)"', index)
+        assert len(scripts) > 3
+        for script in scripts:
+            status, packed, headers = get(f"http://{address}{script}", Accept_Encoding="gzip")
+            plain = get(f"http://{address}{script}")[1]
+            assert (status, headers["content-encoding"]) == (200, "gzip")
+            assert gzip.decompress(packed) == plain
+            assert "max-age=31536000" in headers["cache-control"]
+        assert "tailgate.css" in index  # the first page that is opened has its style, whichever it is
+        assert "http" not in "".join(re.findall(r'(?:src|href)="([^"]+)"', index)), "everything comes from here"
