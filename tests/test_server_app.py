@@ -360,7 +360,7 @@ async def test_a_leader_that_leaves_hands_over_to_those_who_wait():
 
 
 async def test_what_clients_saw_and_what_the_server_counted_is_the_same_to_the_request():
-    rate = {"per_s": 400, "burst": 20, "max_wait_s": 0}
+    rate = {"per_s": 20, "burst": 10, "max_wait_s": 0}
     async with local_server(mock={"profile": "5ms"}, rate_limit=rate) as server:
         seen = Counter()
 
