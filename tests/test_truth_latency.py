@@ -1,16 +1,23 @@
 """Known truth: what a server knows of its own latencies is what the load generator and the reports say of them."""
 
+import itertools
+import signal
 import time
 from pathlib import Path
 
 import numpy as np
+import psutil
+import pytest
 
+from loadtests import scenarios
+from loadtests.workload import Workload
 from reports.schema import Block
 from reports.store import RunStore
 from reports.summarise import summarise
 from tests.made_runs import manifest
 from tests.truth_runs import load_process, milliseconds, samples, take_precedence, truth_server
 
+CONNECTIONS = 10
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 SLICES, SLICE_S = 3, 1.5
 
@@ -56,3 +63,53 @@ def test_percentiles_are_those_that_the_server_itself_has_measured(tmp_path: Pat
             errors[name].append(abs(recovered_ms - true_ms) / (0.01 * true_ms + 0.2))
     for name, of_allowed in errors.items():
         assert np.median(of_allowed) <= 1.0, f"{name} is off by {of_allowed} of what is allowed, slice by slice"
+
+
+def test_a_stall_shows_for_all_who_arrived_in_it_and_hides_from_who_looks_at_sending(tmp_path: Path) -> None:
+    writer = RunStore(tmp_path / "runs").create(manifest(), room_bytes=0)
+    flags = ("--scenario", "open", "--users", CONNECTIONS, "--spawn-rate", 100, "--seed", 7)
+    with (
+        truth_server(tmp_path / "log", "constant") as server,
+        load_process(writer.directory, server.url, *flags) as load,
+    ):
+        take_precedence(server.process, load.process)
+        while not load.news().get("requests"):
+            pass
+        server.process.send_signal(signal.SIGSTOP)
+        while psutil.Process(server.process.pid).status() != psutil.STATUS_STOPPED:
+            time.sleep(0.001)
+        stopped_ns = time.time_ns()
+        time.sleep(2.0)
+        goes_on_ns = time.time_ns()
+        server.process.send_signal(signal.SIGCONT)
+        time.sleep(1.5)
+        load.stop()
+        truth = server.stop()
+    found = samples(writer.directory).sort_values("scheduled_at")
+    assert len(truth) == (found["error"] == "").sum()
+    found = found[found["scheduled_at"] < goes_on_ns + 1_200_000_000]  # then it was told to stop
+    assert (found["error"] == "").all()
+    scheduled = found["scheduled_at"].to_numpy()
+
+    # Nobody is left out: the arrivals are those of the plan, on its absolute times, before, in and after the stall.
+    plan = Workload(scenarios.load("open"), seed=7).arrivals(0, CONNECTIONS, 1.0)
+    planned_s, items = zip(*itertools.islice(plan, len(found)), strict=True)
+    assert found["item"].tolist() == list(items)
+    assert (scheduled - scheduled[0]) / 1e9 == pytest.approx(np.array(planned_s) - planned_s[0], abs=1e-6)
+
+    fell_in = (scheduled > stopped_ns) & (scheduled < goes_on_ns)
+    at_least = np.where(fell_in, goes_on_ns - scheduled, 0)
+    assert fell_in.sum() > 600
+    assert (found["sent_at"] - scheduled + found["latency_ns"] >= at_least).all()
+    assert (found["latency_ns"] > 500_000_000).sum() <= CONNECTIONS
+
+    block = Block(index=0, started_ns=scheduled[0], measure_from_ns=scheduled[0], measure_until_ns=scheduled[-1] + 1)
+    run = RunStore(tmp_path / "runs").open(writer.id)
+    said = summarise(writer.manifest.model_copy(update={"blocks": [block]}), run.iter_batches).latency["miss"]
+    for name, q in PERCENTILES.items():
+        intended_ms, sent_ms = said["intended"].percentiles[name], said["sent"].percentiles[name]
+        assert intended_ms is not None
+        assert sent_ms is not None
+        assert intended_ms >= np.quantile(at_least, q) / 1e6
+        assert sent_ms < 500
+    assert (said["intended"].percentiles["p99"] or 0) > 1800

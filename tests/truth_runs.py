@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import psutil
 
+from reports.run import Run
 from reports.samples import iter_batches
+from reports.store import RunStore
 
 
 @dataclass
@@ -96,7 +100,7 @@ def milliseconds(nanoseconds: pd.Series) -> npt.NDArray[np.float64]:
     return nanoseconds.to_numpy(np.float64) / 1e6
 
 
-def take_precedence(*processes: subprocess.Popen[str]) -> None:
+def take_precedence(*processes: subprocess.Popen[str] | psutil.Process) -> None:
     """Run ahead of whatever else this machine does, where the system allows it.
 
     What these processes wait for a core is no error of measurement, but looks like one; they need a tenth of a core.
@@ -104,3 +108,46 @@ def take_precedence(*processes: subprocess.Popen[str]) -> None:
     with contextlib.suppress(AttributeError, PermissionError):
         for process in processes:
             os.sched_setscheduler(process.pid, os.SCHED_FIFO, os.sched_param(1))
+
+
+@dataclass
+class Bench:
+    """A running bench, and where it saves its runs."""
+
+    process: subprocess.Popen[str]
+    store: RunStore
+
+    def runs(self) -> list[Run]:
+        """Its runs so far, by arm."""
+        return [self.store.open(run_id) for run_id in self.store.ids()]
+
+    def await_phase(self, phase: str) -> None:
+        """Wait until the block that runs is in that phase."""
+        while not any(tick["phase"] == phase for run in self.runs() for tick in run.ticks()):
+            assert self.process.poll() is None, self.process.communicate()
+            time.sleep(0.05)
+
+    def load_process(self) -> psutil.Process:
+        """The load process that runs."""
+        children = psutil.Process(self.process.pid).children()
+        return next(child for child in children if "loadtests.generate" in child.cmdline())
+
+    def end(self) -> tuple[int, str, str]:
+        """Wait for its end: exit code, standard output, standard error."""
+        out, err = self.process.communicate(timeout=90)
+        return self.process.returncode, out, err
+
+
+@contextlib.contextmanager
+def bench(runs: Path, *flags: object) -> Iterator[Bench]:
+    """``python -m loadtests bench`` as a process of its own; killed on leaving, if it still runs."""
+    command = [sys.executable, "-m", "loadtests", "bench", "--runs", str(runs), *map(str, flags)]
+    environment = {**os.environ, "TMPDIR": str(runs.parent)}  # for the logs that a failed bench leaves
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield Bench(process, RunStore(runs))
+        finally:
+            process.kill()
+            process.communicate()

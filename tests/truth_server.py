@@ -80,7 +80,8 @@ class _Connection(asyncio.Protocol):
         reply = _HEAD % (request_id, len(body)) + body
         replied_ns = time.perf_counter_ns()  # before the write, so that a client can only measure more
         self._transport.write(reply)
-        self._log((request_id, read_ns, replied_ns))
+        if request_id:  # others, who look for a Tailgate here, are no load
+            self._log((request_id, read_ns, replied_ns))
 
 
 async def serve(law: str, seed: int, keep: bool) -> list[Row]:
