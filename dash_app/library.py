@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from reports.errors import StoreError
+from reports.errors import RunDamaged, StoreError
 from reports.schema import Manifest
 from reports.store import RunEntry, RunStore
 from reports.summary import Summary
@@ -66,6 +66,8 @@ class Library:
     def open(self, run_id: str) -> OpenRun:
         """The run of that id. Raises ``StoreError``: ``RunNotFound`` or ``RunDamaged``."""
         entry = self.store.entry(run_id)
+        if entry.damage is not None:
+            raise RunDamaged(run_id, entry.damage)
         changed = entry.path.stat().st_mtime_ns
         with self._lock:
             kept = self._open.get(run_id)
