@@ -89,27 +89,17 @@ class RunStore:
     def ids(self) -> list[str]:
         """Ids of all runs, damaged ones too, oldest first (ids open with the start's time)."""
         try:
-            return sorted(p.name for p in self.root.iterdir() if _ID.fullmatch(p.name) and p.is_dir())
+            return sorted(p.name for p in self.root.iterdir() if _is_run(p))
         except (FileNotFoundError, NotADirectoryError):
             return []
 
     def entries(self) -> list[RunEntry]:
         """One entry a run, newest first. Never raises for what a run's directory holds."""
-        return [self.entry(run_id) for run_id in reversed(self.ids())]
+        return [_entry(self.root / run_id) for run_id in reversed(self.ids())]
 
     def entry(self, run_id: str) -> RunEntry:
         """The list's line for one run. Raises ``RunNotFound``."""
-        path = self._path(run_id)
-        try:
-            manifest = _read_manifest(path)
-        except RunDamaged as error:
-            return RunEntry(run_id, path, None, None, error.reason, live=False)
-        damage = None
-        try:
-            summary = _read_summary(path)
-        except RunDamaged as error:
-            summary, damage = None, error.reason
-        return RunEntry(run_id, path, manifest, summary, damage, live=Run(path, manifest).live)
+        return _entry(self._path(run_id))
 
     def open(self, run_id: str) -> Run:
         """The run of that id. Raises ``RunNotFound`` (ids that climb out of the root too) or ``RunDamaged``."""
@@ -164,9 +154,27 @@ class RunStore:
 
     def _path(self, run_id: str) -> Path:
         path = self.root / run_id
-        if not _ID.fullmatch(run_id) or not path.is_dir() or path.resolve().parent != self.root.resolve():
+        if not _is_run(path) or path.name != run_id:
             raise RunNotFound(run_id, _nearest(run_id, self.ids()), self.root)
         return path
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a path may be a run: a directory of its own, no link to elsewhere, whose name is an id."""
+    return _ID.fullmatch(path.name) is not None and path.is_dir() and not path.is_symlink()
+
+
+def _entry(path: Path) -> RunEntry:
+    try:
+        manifest = _read_manifest(path)
+    except RunDamaged as error:
+        return RunEntry(path.name, path, None, None, error.reason, live=False)
+    damage = None
+    try:
+        summary = _read_summary(path)
+    except RunDamaged as error:
+        summary, damage = None, error.reason
+    return RunEntry(path.name, path, manifest, summary, damage, live=Run(path, manifest).live)
 
 
 def _nearest(name: str, ids: Sequence[str]) -> list[str]:

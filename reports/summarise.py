@@ -39,6 +39,9 @@ from reports.warmup import transient
 WARMUP_SLOTS: Final = 200
 """Slots of time per block whose mean latencies MSER-5 looks at."""
 
+SETTLED_SHARE: Final = 0.1
+"""A block has settled if its transient is no longer than this share of its measured window."""
+
 
 def summarise(manifest: Manifest, read: ReadBatches, *, slo_ms: float | None = None) -> Summary:
     """The summary of a run; ``read`` gives its samples. ``slo_ms`` is on latency from the intended start."""
@@ -229,8 +232,10 @@ def _warmup(manifest: Manifest, found: Collected) -> WarmUp | None:
             total = np.bincount(slot, weights=found.intended_ns[mine], minlength=WARMUP_SLOTS)
             if (count > 0).sum() >= WARMUP_SLOTS // 2:
                 means = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-                cuts.append(transient(means) * slot_ms / 1000.0)
-    return WarmUp(cut_s=max(cuts), settled=max(cuts) == 0) if cuts else None
+                cuts.append((transient(means) * slot_ms / 1000.0, b.measured_s))
+    if not cuts:
+        return None
+    return WarmUp(cut_s=max(cut for cut, _ in cuts), settled=all(cut <= SETTLED_SHARE * span for cut, span in cuts))
 
 
 def _little(found: Collected, seconds: float) -> Little | None:

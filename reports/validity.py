@@ -5,7 +5,7 @@ The thresholds, each checked in every block:
 * generator CPU above 85% of its core: it queues by itself, and its own wait is measured as the server's;
 * generator lag p99 above 10 ms, its own scheduling delay: what it adds to one request in a hundred;
 * steal above 5% of CPU time: a neighbour took the core, the same work took longer;
-* medians of two blocks of one run more than 1.3x apart: the machine changed its speed under way (A/A floor);
+* medians of two blocks of one run more than 1.3x and 5 ms apart: the machine changed its speed (A/A floor);
 * fewer than 100 requests measured, or none in a whole block: nothing can be said;
 * replies that belong to another prompt, or totals that do not reconcile: speed of a wrong answer is void.
 """
@@ -22,6 +22,7 @@ MAX_GENERATOR_CPU: Final = 0.85
 MAX_LAG_MS: Final = 10.0
 MAX_STEAL: Final = 0.05
 MAX_BLOCK_RATIO: Final = 1.3
+BLOCK_DRIFT_MS: Final = 5.0
 MIN_REQUESTS: Final = 100
 
 
@@ -99,11 +100,12 @@ def _noise_reasons(
             )
         )
     for population, medians in block_medians_ms.items():
-        if len(medians) > 1 and min(medians) > 0 and max(medians) / min(medians) > MAX_BLOCK_RATIO:
+        low, high = min(medians, default=0.0), max(medians, default=0.0)
+        if high > MAX_BLOCK_RATIO * low and high - low > BLOCK_DRIFT_MS:
             reasons.append(
                 Reason(
-                    what=f"the median of {population} latency drifted between blocks from {min(medians):.3g} to "
-                    f"{max(medians):.3g} ms ({max(medians) / min(medians):.2f}x, limit {MAX_BLOCK_RATIO}x)",
+                    what=f"the median of {population} latency drifted between blocks from {low:.3g} to {high:.3g} ms "
+                    f"(limit {MAX_BLOCK_RATIO}x)",
                     advice="repeat with more and shorter blocks, on an idle machine",
                 )
             )

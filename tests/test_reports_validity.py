@@ -47,7 +47,8 @@ def test_one_block_over_a_threshold_is_enough(near: Any, far: Any, verdict: str)
     [
         ({"requests_by_block": {0: 100}}, {"requests_by_block": {0: 99}}),
         ({"requests_by_block": {0: 500}}, {"requests_by_block": {1: 500}}),
-        ({"block_medians_ms": {"hit": [10.0, 13.0]}}, {"block_medians_ms": {"hit": [10.0, 13.1]}}),
+        ({"block_medians_ms": {"miss": [100.0, 130.0]}}, {"block_medians_ms": {"miss": [100.0, 131.0]}}),
+        ({"block_medians_ms": {"hit": [1.0, 6.0]}}, {"block_medians_ms": {"hit": [1.0, 6.1]}}),
         ({"mismatches": 0}, {"mismatches": 1}),
         (
             {"reconciliation": Reconciliation(recorded=5)},
