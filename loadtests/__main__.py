@@ -7,6 +7,8 @@ import sys
 _COMMANDS = {
     "bench": "load a server of its own, async against sync, and save a report",
     "capacity": "find the most users that a server holds within an SLO",
+    "ablate": "switch off each policy in turn, and tell what each one earns and costs",
+    "baseline": "measure a server against a handler that does nothing, for the gate",
 }
 _USAGE = "usage: python -m loadtests COMMAND [options]"
 

@@ -21,12 +21,13 @@ DRAIN_S = 3.0
 class Arm:
     """One configuration under test: a server of its own, and a run of its own on disk.
 
-    `letter` is None when there is nothing to compare with; `mode` is `external` for a server that somebody else runs;
-    `settings` are server settings by dotted path; `label` says in what this arm differs from the other.
+    `letter` is None when there is nothing to compare with; `mode` is `external` for a server that somebody else runs,
+    `bare` for the bare handler; `settings` are server settings by dotted path; `label` says in what this arm differs
+    from the others.
     """
 
     letter: Literal["A", "B"] | None
-    mode: Mode | Literal["external"]
+    mode: Mode | Literal["external", "bare"]
     settings: Mapping[str, str]
     label: str
 

@@ -14,6 +14,7 @@ from loadtests.bench_plan import READY_S, Arm
 from loadtests.monitor import fetch
 from loadtests.processes import Child, Children
 from loadtests.target import parse_target
+from reports.schema import BARE_MODE
 
 _REACH_S = 5.0
 
@@ -36,16 +37,17 @@ class ServerUnderTest:
     argv: list[str]
 
 
-def server_flags(arm: Arm, port: int, seed: int) -> list[str]:
-    """The flags of an arm's server. The mock's seed is the bench's, unless a setting says otherwise."""
+def server_command(arm: Arm, port: int, seed: int) -> list[str]:
+    """What starts an arm's server, after `python`. The mock's seed is the bench's, unless a setting says otherwise."""
+    if arm.mode == BARE_MODE:
+        return ["-m", "loadtests.bare_handler", "--port", str(port)]
     settings = {"mode": arm.mode, "port": str(port), "mock.seed": str(seed), **arm.settings}
-    return [part for key, value in settings.items() for part in (f"--{key}", value)]
+    return ["-m", "server", *(part for key, value in settings.items() for part in (f"--{key}", value))]
 
 
 async def start_server(arm: Arm, port: int, seed: int, children: Children, cores: Sequence[int]) -> Child:
     """Start an arm's server; it may not be ready yet."""
-    command = [sys.executable, "-m", "server", *server_flags(arm, port, seed)]
-    return await children.spawn(f"server ({arm.name})", command, cores)
+    return await children.spawn(f"server ({arm.name})", [sys.executable, *server_command(arm, port, seed)], cores)
 
 
 async def own_server(child: Child, arm: Arm, seed: int) -> ServerUnderTest:
@@ -56,7 +58,7 @@ async def own_server(child: Child, arm: Arm, seed: int) -> ServerUnderTest:
         raise BenchError(f"{child.name} did not say where it listens, but {line!r}")
     url = found[0].rstrip("/")
     config = orjson.loads(await fetch(f"{url}/config", _REACH_S))
-    argv = ["python", "-m", "server", *server_flags(arm, 0, seed)]
+    argv = ["python", *server_command(arm, 0, seed)]
     return ServerUnderTest(url, url, child.pid, counts=True, echoes=_is_mock(config), config=config, argv=argv)
 
 

@@ -2,16 +2,12 @@
 
 import argparse
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import cast
 
-from loadtests import scenarios
 from loadtests.bench_options import BenchOptions
-from loadtests.bench_plan import Mode, Timing
-from loadtests.flags import Help, OneLineParser, port, seconds, setting, whole
+from loadtests.flags import Help, OneLineParser, whole
+from loadtests.load_flags import add_load_flags, read_load_flags
 from loadtests.load_models import OpenLoop
 from reports.capacity_search import SearchPlan
 from reports.slo import Slo, SloError, parse_slo
@@ -40,41 +36,21 @@ def read_options(arguments: Sequence[str]) -> CapacityOptions:
     given = parser.parse_args(arguments)
     try:
         slo = parse_slo(given.slo)
-        scenario = scenarios.load(given.scenario)
     except SloError as error:
         parser.error(f"argument --slo: {error}")
-    except ValueError as error:
-        parser.error(f"argument --scenario: {error}")
-    if isinstance(scenario.load, OpenLoop):
-        parser.error(f"argument --scenario: {given.scenario} has a rate of its own; capacity is searched in users")
     if given.start > given.most:
         parser.error(f"argument --start: {given.start} users are more than --most {given.most}")
     if given.most_repeats < given.repeats:
         parser.error(f"argument --most-repeats: {given.most_repeats} is less than --repeats {given.repeats}")
-    settings = {key: str(value) for key, value in scenario.server.items()} | dict(given.settings)
+    bench, scenario = read_load_flags(parser, given, arguments, users=given.start, rounds=1)
+    if isinstance(scenario.load, OpenLoop):
+        parser.error(f"argument --scenario: {given.scenario} has a rate of its own; capacity is searched in users")
     plan = SearchPlan(
         start=given.start,
         most=given.most,
         tolerance=given.tolerance,
         repeats=given.repeats,
         most_repeats=given.most_repeats,
-    )
-    bench = BenchOptions(
-        mode=cast(Mode, given.mode),
-        users=given.start,
-        scenario=given.scenario,
-        seed=given.seed,
-        timing=Timing(given.ramp, given.warmup, given.duration, given.stop_timeout),
-        host=None,
-        may_load_host=False,
-        port=given.port,
-        generators=given.generators,
-        rounds=1,
-        runs=given.runs,
-        settings=settings,
-        changes={},
-        require_valid=False,
-        command=(Path(sys.executable).name, "-m", "loadtests", "capacity", *arguments),
     )
     memory = None if given.host_memory_gb is None else int(given.host_memory_gb * _GIGABYTE)
     return CapacityOptions(slo, plan, bench, given.host_cores, memory)
@@ -90,27 +66,14 @@ def _parser() -> OneLineParser:
     )
     option = parser.add_argument
     option("--slo", default=DEFAULT_SLO, metavar="EXPR", help="what must hold, e.g. hit.p99<20ms,failed<0.1%%")
-    option("--mode", default="async", choices=["async", "sync", "blocking"], help="how the server works")
     option("--start", type=whole(1), default=100, metavar="N", help="users of the first level")
     option("--most", type=whole(1), default=4000, metavar="N", help="users beyond which nothing is tried")
     option("--tolerance", type=_tolerance, default=0.1, metavar="X", help="relative width that the answer may have")
     option("--repeats", type=whole(2), default=2, metavar="N", help="measurements of each level")
     option("--most-repeats", type=whole(2), default=4, metavar="N", help="and of one that they cannot decide")
-    option("--duration", type=seconds(0.5), default=8.0, metavar="S", help="seconds measured, each time")
-    option("--ramp", type=seconds(0), default=2.0, metavar="S", help="seconds over which users start")
-    option("--warmup", type=seconds(0), default=4.0, metavar="S", help="seconds of full load before the clock starts")
-    option("--scenario", default="steady", metavar="NAME", help=f"one of: {', '.join(scenarios.names())}")
-    option("--seed", type=whole(0), default=42, metavar="N", help="same seed, same workload and mock latencies")
-    option("--port", type=port, default=0, metavar="P", help="port of the server; 0: any free one")
-    option("--generators", type=whole(1), default=1, metavar="N", help="processes that the users are spread over")
-    option("--runs", type=Path, default=Path("reports/runs"), metavar="DIR", help="where runs are saved")
-    option("--stop-timeout", type=seconds(0.1), default=60.0, metavar="S", help="wait so long for the last replies")
-    option(
-        "--set", dest="settings", type=setting, action="append", default=[], metavar="KEY=VALUE",
-        help="a server setting, e.g. cache.enabled=false; may be repeated",
-    )  # fmt: skip
     option("--host-cores", type=whole(1), metavar="N", help="cores of the hosts to size for (default: as here)")
     option("--host-memory-gb", type=_gigabytes, metavar="X", help="memory of the hosts to size for (default: as here)")
+    add_load_flags(parser, duration_s=8.0, ramp_s=2.0, warmup_s=4.0, scenario="steady")
     return parser
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import beta
 
+from reports.blocks import collect_block
 from reports.collect import POPULATION_CODE, ReadBatches, collect
 from reports.percentiles import quantiles
 from reports.schema import Manifest
@@ -115,16 +116,11 @@ class Attainment:
 
 def observe(manifest: Manifest, read: ReadBatches, *, block: int | None = None) -> Observation:
     """What a run measured, over all its blocks or in one of them; ``read`` gives its samples."""
-    others_unmeasured = [
-        b if block is None or b.index == block else b.model_copy(update={"measure_from_ns": None})
-        for b in manifest.blocks
-    ]
-    kept = manifest.model_copy(update={"blocks": others_unmeasured})
-    found = collect(kept, read)
+    found = collect(manifest, read) if block is None else collect_block(manifest, read, block)
     populations = ("unknown", 0), *POPULATION_CODE.items()
     parts = {name: found.intended_ns[found.success_population == code] / 1e6 for name, code in populations}
     return Observation(
-        seconds=kept.measured_s,
+        seconds=sum(b.measured_s for b in manifest.blocks if block is None or b.index == block),
         requests=found.requests,
         latency_ms={name: part for name, part in parts.items() if part.size},
         attempts=sum(number * times for number, times in found.attempts.items()),

@@ -9,7 +9,6 @@ time, and the ratios' mean and interval are what is committed, as JSON, and comp
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Final, Literal
@@ -17,16 +16,15 @@ from typing import Final, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from reports.collect import POPULATION_CODE, collect
+from reports.blocks import BlockFigures, block_figures, nearest_pairs
+from reports.collect import POPULATION_CODE
 from reports.errors import InputError
 from reports.percentiles import quantiles
 from reports.replicates import interval_of_mean
 from reports.run import Run
-from reports.schema import Block
+from reports.schema import BARE_MODE
 
 BASELINE_VERSION: Final = 1
-BARE: Final = "bare"
-"""The ``mode`` of a run against the bare handler."""
 
 Metric = Literal["server_cpu", "hit_p50", "hit_p99"]
 METRICS: Final[dict[Metric, str]] = {
@@ -70,8 +68,10 @@ class Baseline(_Model):
 def measure_baseline(server: Run, bare: Run) -> Baseline:
     """The ratios of one experiment. Raises ``BaselineError`` where the two runs do not pair up."""
     a, b = server.manifest, bare.manifest
-    if b.mode != BARE or a.mode == BARE:
-        raise BaselineError(f"a baseline needs a server's run and one of mode {BARE!r}, not {a.mode!r} and {b.mode!r}")
+    if b.mode != BARE_MODE or a.mode == BARE_MODE:
+        raise BaselineError(
+            f"a baseline needs a server's run and one of mode {BARE_MODE!r}, not {a.mode!r} and {b.mode!r}"
+        )
     if a.workload.digest != b.workload.digest:
         raise BaselineError("server and bare handler were given different workloads, so their ratio means nothing")
     if a.experiment is None or a.experiment != b.experiment:
@@ -114,13 +114,11 @@ def check_same_workload(now: Baseline, then: Baseline) -> None:
 
 
 def _ratios(server: Run, bare: Run) -> dict[Metric, Ratio]:
-    pairs = _pairs(_measured(server), _measured(bare))
-    figures_a = {block.index: _figures(server, block) for block, _ in pairs}
-    figures_b = {block.index: _figures(bare, block) for _, block in pairs}
+    pairs = nearest_pairs(block_figures(server), block_figures(bare))
+    both = [(_figures(mine), _figures(theirs)) for mine, theirs in pairs]
     ratios: dict[Metric, Ratio] = {}
     for metric in METRICS:
-        both = [(figures_a[a.index].get(metric), figures_b[b.index].get(metric)) for a, b in pairs]
-        logs = [math.log(mine / theirs) for mine, theirs in both if mine and theirs]
+        logs = [math.log(mine[metric] / theirs[metric]) for mine, theirs in both if metric in mine and metric in theirs]
         if len(logs) >= 2:
             low, high = interval_of_mean(logs)
             mean = float(np.mean(logs))
@@ -128,35 +126,9 @@ def _ratios(server: Run, bare: Run) -> dict[Metric, Ratio]:
     return ratios
 
 
-def _measured(run: Run) -> list[Block]:
-    return [block for block in run.manifest.blocks if block.measured_s]
-
-
-def _pairs(mine: Sequence[Block], theirs: Sequence[Block]) -> list[tuple[Block, Block]]:
-    """Each of my blocks with the nearest in time of theirs that no block before it has taken."""
-    free = list(theirs)
-    pairs = []
-    for block in mine:
-        if free:
-            nearest = min(free, key=lambda other: abs(other.started_ns - block.started_ns))
-            free.remove(nearest)
-            pairs.append((block, nearest))
-    return pairs
-
-
-def _figures(run: Run, block: Block) -> dict[Metric, float]:
-    """The figures of one block: CPU in us a request, latencies in ns; without those that could not be had."""
-    others_unmeasured = [
-        b if b.index == block.index else b.model_copy(update={"measure_from_ns": None}) for b in run.manifest.blocks
-    ]
-    found = collect(run.manifest.model_copy(update={"blocks": others_unmeasured}), run.iter_batches)
-    figures: dict[Metric, float] = {}
-    if block.server_cpu_s is not None and found.completed:
-        figures["server_cpu"] = block.server_cpu_s * 1e6 / found.completed
-    hits = found.sent_ns[found.success_population == POPULATION_CODE["hit"]]
-    p50, p99 = quantiles(hits, [0.5, 0.99])
-    if p50 is not None:
-        figures["hit_p50"] = p50
-    if p99 is not None:
-        figures["hit_p99"] = p99
-    return figures
+def _figures(block: BlockFigures) -> dict[Metric, float]:
+    """CPU in us a request, latencies in ns; without those that could not be had, or are 0."""
+    found = block.found
+    p50, p99 = quantiles(found.sent_ns[found.success_population == POPULATION_CODE["hit"]], [0.5, 0.99])
+    named: dict[Metric, float | None] = {"server_cpu": block.server_cpu_us, "hit_p50": p50, "hit_p99": p99}
+    return {metric: value for metric, value in named.items() if value}

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from reports.attainment import Attainment, observe, pool
+from reports.blocks import measured_blocks
 from reports.capacity_search import Bracket, LevelVerdict, bracket
 from reports.knee import Knee, find_knee
 from reports.levels import Level, Repeat, judge_level, pooled_attainments
@@ -105,8 +106,7 @@ def process_load(level: Level) -> ProcessLoad | None:
 def level_of(run: Run) -> Level:
     """The level that a run measured, a repeat for each block that has a measured window. Raises ``RunDamaged``."""
     manifest = run.manifest
-    measured = [block for block in manifest.blocks if block.measured_s]
-    return Level(load_of(manifest), tuple(_repeat(run, block) for block in measured))
+    return Level(load_of(manifest), tuple(_repeat(run, block) for block in measured_blocks(manifest)))
 
 
 def load_of(manifest: Manifest) -> int:

@@ -15,10 +15,11 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from reports.attainment import Attainment, attain, observe
-from reports.baseline import BARE, METRICS, Baseline, Ratio, check_same_workload, measure_baseline
+from reports.baseline import METRICS, Baseline, Ratio, check_same_workload, measure_baseline
 from reports.errors import InputError
 from reports.readable import change, count, latency, number, share
 from reports.run import Run
+from reports.schema import BARE_MODE
 from reports.slo import Slo
 
 EXIT_PASS: Final = 0
@@ -111,7 +112,7 @@ def hold_gate(
 
     Raises ``BaselineError`` where the baseline is of something else, or there is no bare handler to compare by.
     """
-    judged = [run for run in runs if run.manifest.mode != BARE]
+    judged = [run for run in runs if run.manifest.mode != BARE_MODE]
     if not judged:
         raise GateError(f"{name} has no run of a server to judge")
     if not slo and baseline is None:
@@ -160,7 +161,7 @@ def describe(attainment: Attainment) -> str:
 def _check_baseline(
     name: str, runs: Sequence[Run], judged: Sequence[Run], then: Baseline, tolerance: float
 ) -> list[Check]:
-    bare = [run for run in runs if run.manifest.mode == BARE]
+    bare = [run for run in runs if run.manifest.mode == BARE_MODE]
     if len(bare) != 1 or len(judged) != 1:
         raise GateError(
             f"{name} cannot be compared with a baseline: it needs one run of a server and one of the bare handler, "

@@ -18,6 +18,7 @@ from reports.gate import EXIT_INVALID, EXIT_PASS, TOLERANCE, GateError, GateFile
 from reports.junit import junit_xml
 from reports.markdown import gate_markdown
 from reports.run import Run
+from reports.schema import BARE_MODE
 from reports.slo import EXAMPLE, parse_slo
 from reports.store import RunStore
 
@@ -55,7 +56,8 @@ def gate(store: RunStore, arguments: argparse.Namespace) -> int:
     console = Console(highlight=False, soft_wrap=True)
     if arguments.write_baseline:
         return _write_baseline(console, runs, arguments.write_baseline)
-    verdict = hold_gate(arguments.name if len(runs) > 1 else runs[0].manifest.id, runs, slo, baseline, tolerance)
+    name = runs[0].manifest.id if len(runs) == 1 else runs[0].manifest.experiment or arguments.name
+    verdict = hold_gate(name, runs, slo, baseline, tolerance)
     _print(console, verdict)
     if arguments.junit:
         _write(arguments.junit, junit_xml(verdict))
@@ -65,11 +67,12 @@ def gate(store: RunStore, arguments: argparse.Namespace) -> int:
 
 
 def _runs(store: RunStore, name: str, *, whole: bool) -> list[Run]:
-    """The runs of an experiment, or the one run; with ``whole`` the others of its experiment too."""
+    """The runs of an experiment, or one run; with ``whole``, or if it is the bare handler's, its whole experiment."""
     experiment = store.experiment(name)
     if experiment:
         return experiment
     run = store.open(store.resolve(name))
+    whole = whole or run.manifest.mode == BARE_MODE
     return store.experiment(run.manifest.experiment) if whole and run.manifest.experiment else [run]
 
 

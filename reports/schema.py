@@ -71,6 +71,9 @@ AGGREGATE_SCHEMA: Final = pa.schema(
 )
 """Counts of samples; ``second`` is of the intended start, ``bin`` of the latency from it (``reports.bins``)."""
 
+BARE_MODE: Final = "bare"
+"""``mode`` of a run against the bare handler, by which servers on different machines are compared."""
+
 Status = Literal["running", "complete", "aborted", "failed"]
 Arm = Literal["A", "B"]
 
