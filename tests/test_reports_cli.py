@@ -14,8 +14,6 @@ from reports.store import RunStore
 from reports.terminal import print_experiment
 from tests.made_runs import batch, block, mixed, save
 
-BLOCKS = [block(i, at_s=20.0 * i, server_counted={}, server_cpu_s=1.0, generator_cpu_s=0.5) for i in range(2)]
-
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
