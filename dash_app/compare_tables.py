@@ -43,7 +43,7 @@ def _difference(d: Difference) -> list[cards.Children]:
 def everything(a: Summary, b: Summary) -> html.Div:
     """Every figure of both summaries, latency from the intended start and in brackets from the send."""
     groups = [
-        _table(("", "A", "B", "B / A"), [[row.name.strip(), *row.texts, row.ratio] for row in group])
+        _table(("", "A", "B", "B / A"), [[row.name.strip(), *map(_unbroken, row.texts), row.ratio] for row in group])
         for group in summary_rows([a, b])
         if group
     ]
@@ -71,3 +71,8 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[cards.Children]]) -> ht
 
 def _name(name: str) -> cards.Children:
     return html.Span(name, className=f"arm arm-{name}") if name in ("A", "B") else name
+
+
+def _unbroken(text: str) -> str:
+    """A figure that breaks before its bracket only, where the column is narrow."""
+    return text.replace(" ", "\u00a0").replace("\u00a0(", " (")

@@ -13,11 +13,12 @@ from dash.development.base_component import Component
 
 from dash_app import cards, compare_tables, facts, judging
 from dash_app.library import Library, OpenRun
+from dash_app.missing import missing
 from dash_app.router import Page
 from dash_app.settings_diff import settings_diff
 from reports import readable
 from reports.compare import why_refused
-from reports.errors import RunDamaged, RunNotFound, StoreError
+from reports.errors import RunNotFound, StoreError
 from reports.figures import THEMES, percentiles, relative_change
 from reports.figures.arms_ecdf import arms_ecdf
 
@@ -35,7 +36,8 @@ def register(app: Dash, library: Library) -> Page:
         try:
             opened = await asyncio.to_thread(lambda: [library.open(run_id) for run_id in asked])
         except StoreError as error:
-            return _not_there(error, asked)
+            wrong = error.run_id if isinstance(error, RunNotFound) else None
+            return missing(error, lambda near: address(*(near if run_id == wrong else run_id for run_id in asked)))
         return _layout(opened, await asyncio.to_thread(_choices, library, opened))
 
     @app.callback(
@@ -118,27 +120,6 @@ def _choose(pairs: list[tuple[str, str, str]]) -> html.Div:
         [
             html.Div(html.H1("Compare"), className="page-head"),
             html.Section([html.H2("Which runs?"), *content], className="empty"),
-        ],
-        className="page",
-    )
-
-
-def _not_there(error: StoreError, asked: list[str]) -> html.Div:
-    nearest = error.nearest if isinstance(error, RunNotFound) else []
-    near: list[Any] = []
-    if isinstance(error, RunNotFound) and nearest:
-        instead = [[near if run_id == error.run_id else run_id for run_id in asked] for near in nearest]
-        links = [
-            html.Li(html.A(near, href=address(*ids), className="mono"))
-            for near, ids in zip(nearest, instead, strict=True)
-        ]
-        near = [html.P("Compare with the nearest to it:"), html.Ul(links)]
-    return html.Div(
-        [
-            html.H1("Damaged run" if isinstance(error, RunDamaged) else "No such run"),
-            html.P(str(error), className="headline"),
-            *near,
-            html.P(html.A("All runs", href="/runs")),
         ],
         className="page",
     )

@@ -46,7 +46,9 @@ def percentiles(
         figure.add_trace(curve.trace())
     _shade(figure, longest, end, theme)
     low, high = min(float(c.y.min()) for c in curves) - 0.08, max(float(c.y.max()) for c in curves) + 0.12
-    places = spread([float(curve.y[-1]) for curve in curves], gap=(high - low) * 0.075)
+    gap = (high - low) * 0.075
+    places = spread([float(curve.y[-1]) for curve in curves], gap=gap)
+    low, high = min(low, min(places) - gap / 2), max(high, max(places) + gap / 2)  # beyond the axis none is drawn
     for curve, place in zip(curves, places, strict=True):
         figure.add_annotation(
             x=1, xref="paper", xanchor="left", xshift=6, y=place, text=curve.label, showarrow=False,
