@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -19,11 +20,17 @@ from reports.schema import Manifest
 from reports.store import RunEntry, RunStore
 from reports.summary import Summary
 
+T = TypeVar("T")
+
 _OPEN_RUNS = 8
 """Runs kept open: an aggregate of five million samples takes a few megabytes."""
 
 
-@dataclass(frozen=True, slots=True)
+_DRAWINGS = 24
+"""Drawings kept of an open run: two themes, three populations, and a few stretches of time."""
+
+
+@dataclass(frozen=True, eq=False)
 class OpenRun:
     """A run with everything that its page draws."""
 
@@ -34,6 +41,18 @@ class OpenRun:
     aggregate: pa.Table
     ticks: list[dict[str, Any]]
     """The run's ticks without their cells, which the aggregate holds."""
+    _drawn: dict[Hashable, Any] = field(default_factory=dict, repr=False)
+
+    def drawn(self, what: Hashable, draw: Callable[[], T]) -> T:
+        """What ``draw`` gives, drawn once as long as the run is kept; ``what`` names it with all that it depends on."""
+        kept: T | None = self._drawn.get(what)
+        if kept is not None:
+            return kept
+        drawing = draw()
+        if len(self._drawn) >= _DRAWINGS:
+            self._drawn.clear()
+        self._drawn[what] = drawing
+        return drawing
 
 
 class Library:

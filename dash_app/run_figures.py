@@ -27,12 +27,20 @@ IDS: Final = ("run-retries", "run-ecdf", "run-percentiles", "run-flow", "run-sta
 
 def latency(library: Library, run_id: str, theme: Theme, population: Population | None) -> go.Figure:
     """Latency over time; whole, whatever stretch has been brushed: it is what one brushes on."""
-    return latency_over_time(library.open(run_id).aggregate, theme=theme, population=population)
+    opened = library.open(run_id)
+    return opened.drawn(
+        ("latency", theme.name, population),
+        lambda: latency_over_time(opened.aggregate, theme=theme, population=population),
+    )
 
 
 def rest(library: Library, run_id: str, theme: Theme, view: RunView) -> list[go.Figure]:
     """The figures of ``IDS`` for what ``view`` asks for."""
     opened, other = library.open_with_arm_a(run_id)
+    return opened.drawn(("rest", theme.name, view, id(other)), lambda: _rest(opened, other, theme, view))
+
+
+def _rest(opened: OpenRun, other: OpenRun | None, theme: Theme, view: RunView) -> list[go.Figure]:
     time = TimeAxis.of([opened.aggregate], columns=COLUMNS)
     part = _within(opened.aggregate, time, view.brush)
     shown = _of(part, view.population)

@@ -141,7 +141,11 @@ def _layout(opened: OpenRun, other: OpenRun | None, view: RunView) -> html.Div:
             *_remarks(opened),
             *([html.P(id="run-verdict", className="headline verdict")] if other is not None else []),
             html.P(_headline(opened), className="headline"),
-            kpis.strip(summary, courses(opened.aggregate), other=other.summary if other else None),
+            kpis.strip(
+                summary,
+                opened.drawn("courses", lambda: courses(opened.aggregate)),
+                other=other.summary if other else None,
+            ),
             _controls(view),
             html.Div(run_figures.cards_of(opened, other), className="cards"),
         ],
