@@ -53,7 +53,7 @@ class Experiment:
         self._load: BlockLoad | None = None
         self._recent = RecentRequests()
         self._common: dict[str, Any] = {}
-        self._workload: dict[str, Any] = {}
+        self._workloads: dict[float | None, dict[str, Any]] = {}
         self._ticked_at = 0.0
         self._server_cores, others = divide_cores(_own_cores())
         self._generator_cores = others[: options.generators]
@@ -120,7 +120,7 @@ class Experiment:
         known = server.config or server.argv
         return Manifest(
             users=options.users,
-            workload=WorkloadRecord.of({**self._workload, "users": options.users}),
+            workload=WorkloadRecord.of({**self._workload_at(options.rate), "users": options.users}),
             arm=arm.letter,
             label=arm.label,
             mode=arm.mode,
@@ -134,7 +134,7 @@ class Experiment:
         """What the manifests of all arms share. Takes a moment (the workload is composed, git is asked)."""
         options = self._options
         commit, dirty = revision()
-        self._workload = Workload(scenarios.load(options.scenario), options.seed).manifest()
+        self._workload_at(options.rate)
         return {
             "experiment": self.id,
             "scenario": options.scenario,
@@ -145,6 +145,14 @@ class Experiment:
             "command": list(options.command),
             "environment": environment({"server": self._server_cores, "generator": self._generator_cores}),
         }
+
+    def _workload_at(self, rate: float | None) -> dict[str, Any]:
+        """What the manifest says of the workload; of the scenario's own rate, where `rate` is None."""
+        if rate not in self._workloads:
+            scenario = scenarios.load(self._options.scenario)
+            scenario = scenario if rate is None else scenario.at_rate(rate)
+            self._workloads[rate] = Workload(scenario, self._options.seed).manifest()
+        return self._workloads[rate]
 
     async def tick_forever(self) -> None:
         """Write a tick to every run each second, and show how it goes. Raises OSError when the disk refuses."""

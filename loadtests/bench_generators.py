@@ -85,6 +85,8 @@ class Generators:
             "--stop-timeout": options.timing.stop_s,
         }
         command = [sys.executable, "-m", "loadtests.generate", *(str(part) for flag in flags.items() for part in flag)]
+        if options.rate is not None:
+            command += ["--rate", str(options.rate)]
         if not server.echoes:
             command.append("--no-echo")
         if options.may_load_host:

@@ -9,7 +9,7 @@ from typing import Literal, cast
 
 from loadtests import scenarios
 from loadtests.bench_plan import Mode, Timing
-from loadtests.flags import Help, OneLineParser, port, seconds, setting, whole
+from loadtests.flags import Help, OneLineParser, port, rate, seconds, setting, whole
 from loadtests.target import parse_target
 
 
@@ -17,11 +17,13 @@ from loadtests.target import parse_target
 class BenchOptions:
     """What a bench was asked to do.
 
-    `settings` go to the servers, by dotted path, the scenario's own included; `changes` to that of arm B on top.
+    `settings` go to the servers, by dotted path, the scenario's own included; `changes` to that of arm B on top. `rate`
+    is in requests a second, None for the scenario's own.
     """
 
     mode: Literal["ab"] | Mode
     users: int
+    rate: float | None
     scenario: str
     seed: int
     timing: Timing
@@ -45,6 +47,11 @@ def read_options(arguments: Sequence[str]) -> BenchOptions:
         scenario = scenarios.load(given.scenario)
     except ValueError as error:
         parser.error(f"argument --scenario: {error}")
+    if given.rate is not None:
+        try:
+            scenario.at_rate(given.rate)
+        except ValueError as error:
+            parser.error(f"argument --rate: {error}")
     if given.generators > given.users:
         parser.error(f"argument --generators: {given.generators} processes cannot share {given.users} users")
     if given.host is not None:
@@ -56,6 +63,7 @@ def read_options(arguments: Sequence[str]) -> BenchOptions:
     return BenchOptions(
         mode=cast(Literal["ab"] | Mode, given.mode),
         users=given.users,
+        rate=given.rate,
         scenario=given.scenario,
         seed=given.seed,
         timing=Timing(given.ramp, given.warmup, given.duration, given.stop_timeout),
@@ -88,6 +96,9 @@ def _parser() -> OneLineParser:
     )  # fmt: skip
     option("--rounds", type=whole(1), default=1, metavar="N", help="blocks A B B A so many times (one arm: N blocks)")
     option("--users", type=whole(1), default=1000, metavar="N", help="users at the same time")
+    option(
+        "--rate", type=rate, metavar="R", help="requests a second, of a scenario with an open loop (default: its own)"
+    )
     option("--duration", type=seconds(0.5), default=15.0, metavar="S", help="seconds measured, per block")
     option("--ramp", type=seconds(0), default=5.0, metavar="S", help="seconds over which users start")
     option("--warmup", type=seconds(0), default=5.0, metavar="S", help="seconds of full load before the clock starts")

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from loadtests.bench_block import BlockLoad, LiveArm
 from loadtests.bench_experiment import Experiment
+from loadtests.bench_options import BenchOptions
 from loadtests.bench_plan import arms_of, expected_s
 from loadtests.bench_progress import Progress, Status
 from loadtests.bench_servers import ServerUnderTest
@@ -32,6 +33,8 @@ class CapacityExperiment(Experiment):
         self.levels: dict[int, Level] = {}
         self._slo = options.slo
         self._plan = options.plan
+        self._by_rate = options.by_rate
+        self._unit = "arrivals/s" if options.by_rate else "users"
         self._lives: dict[int, LiveArm] = {}
 
     @property
@@ -40,7 +43,7 @@ class CapacityExperiment(Experiment):
         options, timing, plan = self._options, self._options.timing, self._plan
         return (
             f"capacity of {self.arms[0].label} within {show_slo(self._slo)}: scenario {options.scenario}, seed "
-            f"{options.seed}; levels from {plan.start} up to {plan.most} users, each measured {plan.repeats} to "
+            f"{options.seed}; levels from {plan.start} up to {plan.most} {self._unit}, each measured {plan.repeats} to "
             f"{plan.most_repeats} times for {timing.measure_s:g} s; usually about {self.expected_s / 60:.0f} min"
         )
 
@@ -52,7 +55,7 @@ class CapacityExperiment(Experiment):
     @property
     def capacity(self) -> Capacity:
         """What has been found so far."""
-        return assess(self._slo, list(self.levels.values()), "users")
+        return assess(self._slo, list(self.levels.values()), self._unit)
 
     async def run(self) -> None:
         """From nothing to the last level. Raises ChildError, BenchError, StoreError or OSError when it cannot."""
@@ -60,20 +63,20 @@ class CapacityExperiment(Experiment):
         position = first_user = 0
         while (load := next_load(self._plan, self._tried())) is not None:
             position += 1
-            options = replace(self._options, users=load)
-            live = self._level_run(load, server)
+            options = replace(self._options, **({"rate": float(load)} if self._by_rate else {"users": load}))
+            live = self._level_run(load, server, options)
             self._live = {live.arm.name: live}  # ticks go to the run that is being measured
             await self._run_block(options, live, position, first_user)
-            first_user += load
+            first_user += options.users
             run = Run(live.record.writer.directory, live.record.writer.manifest)
             self.levels[load] = await asyncio.to_thread(level_of, run)
             self._progress.say(self._news(self.levels[load]))
 
-    def _level_run(self, load: int, server: ServerUnderTest) -> LiveArm:
+    def _level_run(self, load: int, server: ServerUnderTest, options: BenchOptions) -> LiveArm:
         """The run of a level, created when it is first measured."""
         if load not in self._lives:
-            arm = replace(self.arms[0], label=f"{self.arms[0].label}, {load} users")
-            self._lives[load] = self._go_live(arm, server, replace(self._options, users=load))
+            arm = replace(self.arms[0], label=f"{self.arms[0].label}, {load} {self._unit}")
+            self._lives[load] = self._go_live(arm, server, options)
         return self._lives[load]
 
     def _tried(self) -> Mapping[int, Tried]:
@@ -86,7 +89,7 @@ class CapacityExperiment(Experiment):
         verdict = judge_level(self._slo, level).replace("-", " ")
         reason = f" ({last.reason})" if last.reason else ""
         return (
-            f"{count(level.load)} users, measurement {len(level.repeats)}: {number(goodput, 'req/s')}, "
+            f"{count(level.load)} {self._unit}, measurement {len(level.repeats)}: {number(goodput, 'req/s')}, "
             f"{count(observed.failed)} of {count(observed.requests)} failed, {last.validity}{reason}: {verdict}"
         )
 

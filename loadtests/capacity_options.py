@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from loadtests.bench_options import BenchOptions
 from loadtests.flags import Help, OneLineParser, whole
 from loadtests.load_flags import add_load_flags, read_load_flags
-from loadtests.load_models import OpenLoop
 from reports.capacity_search import SearchPlan
 from reports.slo import Slo, SloError, parse_slo
 
@@ -18,14 +17,16 @@ _GIGABYTE = 10**9
 
 @dataclass(frozen=True)
 class CapacityOptions:
-    """What a search was asked for. `bench` is the block that is run at each level, with the users of the first one.
+    """What a search was asked for. `bench` is the block that is run at each level, but for its load.
 
+    A level is a number of users; with `by_rate` (an open loop) one of arrivals a second over `bench.users` connections.
     `host_cores` and `host_memory_bytes` are of the hosts that sizes are given in; None stands for this machine's.
     """
 
     slo: Slo
     plan: SearchPlan
     bench: BenchOptions
+    by_rate: bool
     host_cores: int | None
     host_memory_bytes: int | None
 
@@ -39,12 +40,19 @@ def read_options(arguments: Sequence[str]) -> CapacityOptions:
     except SloError as error:
         parser.error(f"argument --slo: {error}")
     if given.start > given.most:
-        parser.error(f"argument --start: {given.start} users are more than --most {given.most}")
+        parser.error(f"argument --start: {given.start} is more than --most {given.most}")
     if given.most_repeats < given.repeats:
         parser.error(f"argument --most-repeats: {given.most_repeats} is less than --repeats {given.repeats}")
-    bench, scenario = read_load_flags(parser, given, arguments, users=given.start, rounds=1)
-    if isinstance(scenario.load, OpenLoop):
-        parser.error(f"argument --scenario: {given.scenario} has a rate of its own; capacity is searched in users")
+    bench, scenario = read_load_flags(parser, given, arguments, users=given.connections, rounds=1)
+    if scenario.profile:
+        parser.error(f"argument --scenario: the number of users changes in {given.scenario}; capacity needs it to stay")
+    if scenario.is_open:
+        try:
+            scenario.at_rate(given.start)
+        except ValueError as error:
+            parser.error(f"argument --scenario: {error}")
+    elif given.generators > given.start:
+        parser.error(f"argument --generators: {given.generators} processes cannot share --start {given.start} users")
     plan = SearchPlan(
         start=given.start,
         most=given.most,
@@ -53,21 +61,22 @@ def read_options(arguments: Sequence[str]) -> CapacityOptions:
         most_repeats=given.most_repeats,
     )
     memory = None if given.host_memory_gb is None else int(given.host_memory_gb * _GIGABYTE)
-    return CapacityOptions(slo, plan, bench, given.host_cores, memory)
+    return CapacityOptions(slo, plan, bench, scenario.is_open, given.host_cores, memory)
 
 
 def _parser() -> OneLineParser:
     parser = OneLineParser(
         prog="python -m loadtests capacity",
         usage="python -m loadtests capacity [flags]",
-        description="Find the most users that a server holds within an SLO: levels are stepped up, then bisected.",
+        description="Find the most users (of an open loop: arrivals a second) that a server holds within an SLO.",
         formatter_class=Help,
         allow_abbrev=False,
     )
     option = parser.add_argument
     option("--slo", default=DEFAULT_SLO, metavar="EXPR", help="what must hold, e.g. hit.p99<20ms,failed<0.1%%")
-    option("--start", type=whole(1), default=100, metavar="N", help="users of the first level")
-    option("--most", type=whole(1), default=4000, metavar="N", help="users beyond which nothing is tried")
+    option("--start", type=whole(1), default=100, metavar="N", help="users of the first level, or arrivals a second")
+    option("--most", type=whole(1), default=4000, metavar="N", help="beyond which nothing is tried")
+    option("--connections", type=whole(1), default=1000, metavar="N", help="that an open loop's arrivals may use")
     option("--tolerance", type=_tolerance, default=0.1, metavar="X", help="relative width that the answer may have")
     option("--repeats", type=whole(2), default=2, metavar="N", help="measurements of each level")
     option("--most-repeats", type=whole(2), default=4, metavar="N", help="and of one that they cannot decide")

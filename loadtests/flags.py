@@ -53,6 +53,17 @@ def seconds(at_least: float) -> Callable[[str], float]:
     return parse
 
 
+def rate(text: str) -> float:
+    """Events a second: any finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
 def port(text: str) -> int:
     """A TCP port; 0 stands for any free one."""
     number = whole(0)(text)

@@ -11,13 +11,12 @@ Flags are read before Locust is imported, which takes a second: a mistyped one i
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from loadtests import scenarios
-from loadtests.flags import Help, OneLineParser, seconds, whole
+from loadtests.flags import Help, OneLineParser, rate, seconds, whole
 from loadtests.target import parse_target
 
 CLIENTS = ("lean", "fast")
@@ -57,8 +56,8 @@ def _parser() -> OneLineParser:
     add("--users", type=whole(1), required=True, metavar="N", help="users of this process")
     add("--first-user", type=whole(0), default=0, metavar="N", help="number of this process's first user")
     add("--total-users", type=whole(1), metavar="N", help="users of all processes, which share an open loop's rate")
-    add("--spawn-rate", type=_rate, default=100.0, metavar="R", help="users to start a second")
-    add("--rate", type=_rate, metavar="R", help="requests a second of all processes; of an open loop only")
+    add("--spawn-rate", type=rate, default=100.0, metavar="R", help="users to start a second")
+    add("--rate", type=rate, metavar="R", help="requests a second of all processes; of an open loop only")
     add("--warmup", type=seconds(0), default=0.0, metavar="S", help="from the last user's start to the measured time")
     add("--duration", type=seconds(0.1), default=60.0, metavar="S", help="measured time, over which a profile changes")
     add("--seed", type=whole(0), default=42, metavar="N", help="same seed, same requests")
@@ -69,16 +68,6 @@ def _parser() -> OneLineParser:
     add("--no-echo", action="store_true", help="the server's replies do not repeat the prompts: do not look for them")
     add("--i-may-load-this-host", action="store_true", help="confirm that you may load a host that is not this machine")
     return parser
-
-
-def _rate(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return value
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ def read_load_flags(
     options = BenchOptions(
         mode=cast(Mode, given.mode),
         users=users,
+        rate=None,
         scenario=given.scenario,
         seed=given.seed,
         timing=Timing(given.ramp, given.warmup, given.duration, given.stop_timeout),
