@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import gevent
 from gevent.hub import get_hub
+from greenlet import greenlet
 
 _CLOCK_MONOTONIC = 1  # what time.perf_counter_ns reads on Linux
 _TFD_NONBLOCK, _TFD_CLOEXEC, _TFD_TIMER_ABSTIME = 0o4000, 0o2000000, 1
@@ -59,7 +60,7 @@ class TimerfdAlarm:
         if due[0] == due_ns and not self._ringing:
             self._arm(due_ns)
         try:
-            self._hub.switch()
+            greenlet.switch(self._hub)  # without the look for a switch_out method that gevent's own takes
         except BaseException:
             sleepers.pop(due_ns, None)
             raise
@@ -78,9 +79,9 @@ class TimerfdAlarm:
             for _ in range(_WAKE_AT_ONCE):
                 if not due or due[0] > now_ns:
                     break
-                greenlet = sleepers.pop(heappop(due), None)
-                if greenlet is not None:
-                    greenlet.switch()
+                sleeper = sleepers.pop(heappop(due), None)
+                if sleeper is not None:
+                    sleeper.switch()
         finally:
             self._ringing = False
             if due:

@@ -11,14 +11,15 @@ from __future__ import annotations
 import errno
 import os
 import socket as patched_socket
-import time
 from collections.abc import Sequence
+from time import perf_counter_ns
 from typing import Any, Final
 
 import gevent
 import gevent.socket
 from gevent import monkey
 from gevent.hub import get_hub
+from greenlet import greenlet
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 Address = tuple[int, Any]
@@ -28,6 +29,7 @@ MAX_REPLY_BYTES: Final = 64 << 20
 _READ: Final = 1
 _WRITE: Final = 2
 _IN_PROGRESS: Final = (0, errno.EINPROGRESS, errno.EWOULDBLOCK)
+switch = greenlet.switch  # to the hub, without the look for a switch_out method that gevent's own takes
 _Socket = monkey.get_original("socket", "socket")
 
 
@@ -49,7 +51,7 @@ class Transport:
         self._sweeper.start(self._time_out)
 
     def _time_out(self) -> None:
-        limit_ns = time.perf_counter_ns() - self._timeout_ns
+        limit_ns = perf_counter_ns() - self._timeout_ns
         late = []
         for client, sent_ns in self.waiting.items():
             if sent_ns > limit_ns:
@@ -67,9 +69,9 @@ class LeanClient:
     """
 
     __slots__ = (
-        "_chunks", "_headers_complete", "_hub", "_keep_alive", "_outcome", "_parked", "_parser", "_received", "_rest",
-        "_socket", "_transport", "_watcher", "_writer", "body", "done_ns", "headers", "on_body", "on_header", "sent_ns",
-        "status",
+        "_chunks", "_head_open", "_hub", "_keep_alive", "_outcome", "_parked", "_parser", "_received", "_rest",
+        "_socket", "_transport", "_watcher", "_writer", "body", "done_ns", "headers", "on_body", "on_header",
+        "on_headers_complete", "sent_ns", "status",
     )  # fmt: skip
 
     def __init__(self, transport: Transport) -> None:
@@ -82,7 +84,7 @@ class LeanClient:
         self._hub = transport.hub
         self._chunks: list[bytes] = []
         self._received = 0
-        self._headers_complete = False
+        self._head_open: list[bool] = []
         self._keep_alive = False
         self._outcome: str | None = None
         self._parked: Any = None
@@ -91,8 +93,10 @@ class LeanClient:
         self._writer: Any = None
         self._rest = memoryview(b"")
         self._parser: Any = None
-        # What the parser calls for each header and piece of body: built-in methods, so that no frame is made.
+        # What the parser calls for each header, at the end of the head, for each piece of body: built-in methods, so
+        # that no frame is made. The head is complete when _head_open is empty.
         self.on_header = self.headers.__setitem__
+        self.on_headers_complete = self._head_open.clear
         self.on_body = self._chunks.append
 
     @property
@@ -120,7 +124,7 @@ class LeanClient:
                 sock.close()
                 error = "timeout" if isinstance(failure, TimeoutError) else "connect"
             except BaseException:
-                self.done_ns = time.perf_counter_ns()
+                self.done_ns = perf_counter_ns()
                 sock.close()
                 raise
             else:
@@ -146,17 +150,17 @@ class LeanClient:
         Returns ``""`` for a complete reply of whatever status, else ``connect``, ``timeout``, ``reset`` (the
         connection broke) or ``protocol`` (the answer is not HTTP). A greenlet killed meanwhile leaves no connection.
         """
-        self.sent_ns = time.perf_counter_ns()
+        self.sent_ns = perf_counter_ns()
         if self._socket is None:
             error = self.connect()
             if error:
-                self.done_ns = time.perf_counter_ns()
+                self.done_ns = perf_counter_ns()
                 return error
-            self.sent_ns = time.perf_counter_ns()
+            self.sent_ns = perf_counter_ns()
         self.headers.clear()
         self._chunks.clear()
         self._received = 0
-        self._headers_complete = False
+        self._head_open.append(True)
         self._outcome = None
         waiting = self._transport.waiting
         waiting[self] = self.sent_ns
@@ -165,9 +169,9 @@ class LeanClient:
             if sent < len(request):
                 self._send_later(memoryview(request)[sent:])
             self._parked = gevent.getcurrent()
-            self._hub.switch()
+            switch(self._hub)
         except BaseException:
-            self.done_ns = time.perf_counter_ns()
+            self.done_ns = perf_counter_ns()
             self.close()
             raise
         finally:
@@ -177,7 +181,7 @@ class LeanClient:
 
     def time_out(self) -> None:
         """Give up the exchange that is under way."""
-        self.done_ns = time.perf_counter_ns()
+        self.done_ns = perf_counter_ns()
         self._end("timeout")
 
     def _send(self, data: bytes | memoryview) -> int:
@@ -215,7 +219,7 @@ class LeanClient:
             return
         except OSError:
             size = -1
-        self.done_ns = time.perf_counter_ns()
+        self.done_ns = perf_counter_ns()
         if size > 0:
             self._received += size
             try:
@@ -236,14 +240,10 @@ class LeanClient:
 
     def _ends_with_connection(self) -> bool:
         """Whether a body without a length (HTTP/1.0's way) is what the end of the connection has just completed."""
-        if not self._headers_complete or self._outcome is not None:
+        if self._head_open or self._outcome is not None:
             return False
         names = {name.lower() for name in self.headers}
         return b"content-length" not in names and b"transfer-encoding" not in names
-
-    def on_headers_complete(self) -> None:
-        """Note, for the parser, that only a body can be missing."""
-        self._headers_complete = True
 
     def on_message_complete(self) -> None:
         """Take, from the parser, a whole message. Raises when none is awaited: such a connection is of no use."""
@@ -251,7 +251,7 @@ class LeanClient:
             raise ValueError("a reply that nobody asked for")
         if 100 <= self._parser.get_status_code() < 200:  # an interim reply; the final one follows
             self.headers.clear()
-            self._headers_complete = False
+            self._head_open.append(True)
             return
         self._keep_alive = self._parser.should_keep_alive()  # the parser knows only now
         self._complete()

@@ -68,7 +68,7 @@ def run(options: argparse.Namespace, scenario: Scenario, target: Target) -> int:
     def report() -> None:
         while True:
             gevent.sleep(1.0)
-            session.flush()
+            session.recorder.flush()
             _say(
                 users=runner.user_count,
                 in_flight=session.in_flight,
@@ -93,7 +93,7 @@ def run(options: argparse.Namespace, scenario: Scenario, target: Target) -> int:
     runner.stop()
     session.record_unsent()
     gevent.killall(background)
-    session.close()
+    session.recorder.close()
     if session.recorder_error is not None:
         print(f"samples could not be written: {session.recorder_error}", file=sys.stderr)
         return 1

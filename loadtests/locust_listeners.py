@@ -191,7 +191,7 @@ class _Test:
         gevent.killall(self._background)
         if self._session is not None:
             self._session.record_unsent()
-            self._session.close()
+            self._session.recorder.close()
             self._session = None
             if isinstance(self._runner, WorkerRunner):
                 self._runner.send_message(_ENDED)
@@ -228,7 +228,7 @@ class _Test:
     def _flush_forever(self, session: Session, lag: LagMeter) -> None:
         while True:
             gevent.sleep(1.0)
-            session.flush()
+            session.recorder.flush()
             self._lags_ms[os.getpid()] = lag.take_p99_ms()
 
     def _give_up(self, session: Session) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from locust import TaskSet, User, task
 from locust.exception import StopUser
-from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_WAITING
+from locust.user.task import LOCUST_STATE_RUNNING, LOCUST_STATE_STOPPING, LOCUST_STATE_WAITING
 
 from loadtests.session import Plan, Session
 
@@ -21,6 +21,8 @@ class PacedTasks(TaskSet):
     def __init__(self, parent: PacedUser) -> None:
         super().__init__(parent)
         self._asker = parent
+        self._alarm = parent.session.alarm
+        self._task_queue.append(self.tasks[0])  # stays there, so that Locust looks for no other
         self._plan: Plan
         self._scheduled_ns = 0
         self._item = 0
@@ -34,27 +36,28 @@ class PacedTasks(TaskSet):
             asker.session.gate.wait()
             asker._state = LOCUST_STATE_RUNNING
         self._plan = asker.session.plan(asker.number)
-        self.wait()  # type: ignore[no-untyped-call]
+        self.wait()
 
-    def get_next_task(self) -> Any:
-        """Return the one task there is; Locust would draw it by lot."""
-        return self.tasks[0]
-
-    def wait_time(self) -> float:
-        """Decide on the next request and return the seconds until it is due."""
-        now_ns = time.perf_counter_ns()
-        self._scheduled_ns, self._item = self._plan(now_ns)
-        return max(0.0, (self._scheduled_ns - now_ns) * 1e-9)
-
-    def _sleep(self, _seconds: float) -> None:
-        self._asker.session.alarm.sleep_until(self._scheduled_ns)
-        # A kill is only scheduled: the alarm may wake the user before it, to die in the middle of a request.
-        if self._asker.stopped:
+    def wait(self) -> None:
+        """Decide on the next request and wait until it is due. Does what Locust's own does, at a third of its cost."""
+        asker = self._asker
+        if asker._state == LOCUST_STATE_STOPPING:
             raise StopUser
+        self._scheduled_ns, self._item = self._plan(perf_counter_ns())
+        asker._state = LOCUST_STATE_WAITING
+        self._alarm.sleep_until(self._scheduled_ns)
+        # A kill is only scheduled: the alarm may wake the user before it, to die in the middle of a request.
+        if asker.stopped:
+            raise StopUser
+        asker._state = LOCUST_STATE_RUNNING
 
     @task
     def ask(self) -> None:
         """Ask what was decided."""
+        self._asker.ask(self._scheduled_ns, self._item)
+
+    def execute_next_task(self) -> None:
+        """Ask, there being nothing else to do: Locust would draw lots and queue the one task first."""
         self._asker.ask(self._scheduled_ns, self._item)
 
 

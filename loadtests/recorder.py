@@ -33,13 +33,15 @@ BatchListener = Callable[[Sequence[Row]], None]
 class Recorder:
     """Collects the requests of one load process and appends them to its sample file.
 
-    ``recorded`` and ``failures`` count all rows given so far. ``on_batch``, if set, is handed each batch of rows
-    as it is written. Someone must call :meth:`flush` once a second, so that slow traffic reaches the disk too.
+    ``recorded`` and ``failures`` count all rows given so far. ``on_batch``, if set, is handed each batch of rows as it
+    is written; ``on_error`` is told when the disk refuses one, and raises unless set. Someone must call :meth:`flush`
+    once a second, so that slow traffic reaches the disk too.
     """
 
     def __init__(self, run_dir: Path, pid: int, scenario: str, block: int) -> None:
         self._writer = SampleWriter(run_dir, pid)
         self.on_batch: BatchListener | None = None
+        self.on_error: Callable[[OSError], None] = _raise
         self._rows: list[Row] = []
         self._written = 0
         self.failures = 0
@@ -67,20 +69,26 @@ class Recorder:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was recorded since the last flush. Raises OSError when the disk refuses."""
+        """Write what was recorded since the last flush."""
         rows = self._rows
         if not rows:
             return
         self._rows = []
         self._written += len(rows)
-        self._writer.write(self._batch(rows))
+        try:
+            self._writer.write(self._batch(rows))
+        except OSError as error:
+            self.on_error(error)
         if self.on_batch is not None:
             self.on_batch(rows)
 
     def close(self) -> None:
         """Flush and end the sample file."""
         self.flush()
-        self._writer.close()
+        try:
+            self._writer.close()
+        except OSError as error:
+            self.on_error(error)
 
     def _batch(self, rows: list[Row]) -> pa.RecordBatch:
         scheduled, sent, done, status, error, timing, cache, tries, usage, size, user, item = zip(*rows, strict=True)
@@ -141,3 +149,7 @@ def _strings(values: Iterable[str]) -> pa.StringArray:
 
 def _coded(codes: npt.NDArray[np.int32], dictionary: pa.StringArray) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(_numbers(codes, pa.int32()), dictionary)
+
+
+def _raise(error: OSError) -> None:
+    raise error

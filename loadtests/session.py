@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from gevent.event import Event
 
 from loadtests.alarm import Alarm
-from loadtests.recorder import Recorder, Row
+from loadtests.recorder import Recorder
 from loadtests.reply import echoes, error_name, usage
 from loadtests.target import Target
 from loadtests.workload import Workload
@@ -53,6 +53,7 @@ class Session:
         self.run_token = f"{time.time_ns() // 1_000_000:x}-{os.getpid()}"
         self.recorder_failed = Event()
         self.recorder_error: OSError | None = None
+        recorder.on_error = self._give_up
         self._origin_ns = 0
         self._first_user = first_user
         self._users = users
@@ -125,7 +126,7 @@ class Session:
             error = "mismatch"
         else:
             error = ""
-        self._record(
+        self.recorder.record(
             (
                 scheduled_ns, sent_ns, done_ns, status, error, timing, None if error else cache, attempts, usage(body),
                 len(body), user, item,
@@ -135,7 +136,7 @@ class Session:
 
     def failed(self, scheduled_ns: int, sent_ns: int, done_ns: int, error: str, user: int, item: int) -> None:
         """Record a request that got no complete reply; ``error`` is one of docs/run-format.md."""
-        self._record((scheduled_ns, sent_ns, done_ns, 0, error, None, None, None, None, 0, user, item))
+        self.recorder.record((scheduled_ns, sent_ns, done_ns, 0, error, None, None, None, None, 0, user, item))
 
     def record_unsent(self) -> None:
         """Record, when the load has stopped, the arrivals that were due but for which no connection was free."""
@@ -146,27 +147,7 @@ class Session:
             due_ns = self._origin_ns + int(at_s * 1e9)
             if due_ns > now_ns:
                 break
-            self._record((due_ns, now_ns, now_ns, 0, "unsent", None, None, None, None, 0, -1, item))
-
-    def flush(self) -> None:
-        """Have everything recorded so far on disk."""
-        try:
-            self.recorder.flush()
-        except OSError as error:
-            self._give_up(error)
-
-    def close(self) -> None:
-        """End the sample file."""
-        try:
-            self.recorder.close()
-        except OSError as error:
-            self._give_up(error)
-
-    def _record(self, row: Row) -> None:
-        try:
-            self.recorder.record(row)
-        except OSError as error:
-            self._give_up(error)
+            self.recorder.record((due_ns, now_ns, now_ns, 0, "unsent", None, None, None, None, 0, -1, item))
 
     def _give_up(self, error: OSError) -> None:
         """A disk that refuses ends the load, rather than the one user who happened to write."""

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -149,7 +150,7 @@ def test_ramp_spike_and_stairs_in_numbers():
 def test_a_user_who_comes_back_goes_on_where_the_user_stopped():
     workload = Workload(scenarios.load("steady"), seed=3)
     target = parse_target("http://127.0.0.1:1", "/process")
-    session = Session(workload, target, recorder=None, alarm=None, users=3, first_user=10)
+    session = Session(workload, target, recorder=SimpleNamespace(), alarm=None, users=3, first_user=10)
     assert [session.join() for _ in range(3)] == [10, 11, 12]
     plan = session.plan(11)
     before = [plan(0) for _ in range(4)]
