@@ -14,7 +14,7 @@ PORT ?=
 BENCH_FLAGS ?=
 TEST_FLAGS ?= -n 2 --dist loadfile
 
-.PHONY: help install install-dev bench serve dash test lint typecheck perf lock clean
+.PHONY: help install install-dev bench serve dash screenshots test lint typecheck perf lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ serve: .venv/.installed ## The reference server, on loopback
 
 dash: .venv/.installed ## Browse reports, live and saved
 	@$(BIN)/python -m dash_app $(if $(PORT),--port $(PORT)) $(DASH_FLAGS)
+
+screenshots: .venv/.installed-dev ## The README's pictures, from the latest run or RUN=id
+	@$(BIN)/python -m docs.screenshots $(RUN) $(SCREENSHOT_FLAGS)
 
 test: .venv/.installed-dev ## The whole test suite
 	@$(BIN)/python -m pytest $(TEST_FLAGS)
