@@ -121,9 +121,9 @@ class Bench:
         """Its runs so far, by arm."""
         return [self.store.open(run_id) for run_id in self.store.ids()]
 
-    def await_phase(self, phase: str) -> None:
-        """Wait until the block that runs is in that phase."""
-        while not any(tick["phase"] == phase for run in self.runs() for tick in run.ticks()):
+    def await_phase(self, *phases: str) -> None:
+        """Wait until a tick, of which there is one a second, says that a block is or was in one of these phases."""
+        while not any(tick["phase"] in phases for run in self.runs() for tick in run.ticks()):
             assert self.process.poll() is None, self.process.communicate()
             time.sleep(0.05)
 
@@ -132,8 +132,12 @@ class Bench:
         children = psutil.Process(self.process.pid).children()
         return next(child for child in children if "loadtests.generate" in child.cmdline())
 
-    def end(self) -> tuple[int, str, str]:
-        """Wait for its end: exit code, standard output, standard error."""
+    def end(self, *, undisturbed: bool = False) -> tuple[int, str, str]:
+        """Wait for its end, its servers and load ``undisturbed`` if possible: exit code, standard output and error."""
+        while undisturbed and self.process.poll() is None:
+            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+                take_precedence(*psutil.Process(self.process.pid).children())
+            time.sleep(0.1)
         out, err = self.process.communicate(timeout=90)
         return self.process.returncode, out, err
 
