@@ -2,6 +2,7 @@
 (function () {
   "use strict";
   const live = (window.tailgateLive = window.tailgateLive || {});
+  const numbers = window.tailgateNumbers;
   const STEPS = [1, 2, 5, 10, 15, 30];
   const BINS_A_ROW = 2;
   const NEEDED = { 0.5: 20, 0.99: 1000 }; // ten samples beyond the quantile
@@ -21,7 +22,7 @@
   // Direct labels at the right end, moved apart where they would touch. Each: [trace name, y, text].
   function labelEnds(figure, ends, top, bottom) {
     const known = ends.filter((end) => end[1] !== null && end[1] !== undefined);
-    const places = live.numbers.spread(known.map((end) => end[1]), (top - bottom) * 0.085);
+    const places = numbers.spread(known.map((end) => end[1]), (top - bottom) * 0.085);
     return known.map(([name, , text], i) => ({
       x: 1, xref: "paper", xanchor: "left", xshift: 6, y: places[i], text, showarrow: false,
       font: { color: trace(figure, name).line.color },
@@ -77,11 +78,11 @@
     const ends = [];
     for (const [name, part, q] of [["miss p99", "miss", 0.99], ["miss p50", "miss", 0.5], ["hit p50", "hit", 0.5]]) {
       const line = part in parts ? quantileLine(columns, parts[part], q, first, step, view.settled) : { x: [], y: [] };
-      const texts = line.y.map((each) => name + " " + live.numbers.latency(10 ** each).join(" "));
+      const texts = line.y.map((each) => name + " " + numbers.latency(10 ** each).join(" "));
       fill(figure, name, line.x, line.y, texts);
       if (trace(figure, name + " halo")) fill(figure, name + " halo", line.x, line.y);
       const end = last(line.y);
-      if (end !== null) ends.push([name, end, "<b>" + name + "</b> " + live.numbers.latency(10 ** end).join(" ")]);
+      if (end !== null) ends.push([name, end, "<b>" + name + "</b> " + numbers.latency(10 ** end).join(" ")]);
     }
     return labelEnds(figure, ends, range[1], range[0]).concat(marks(figure, view));
   }
@@ -173,7 +174,7 @@
     }
     fill(figure, "hit", x, hit);
     fill(figure, "failed", x, failed);
-    const say = (name, value) => [name, value, "<b>" + name + "</b> " + live.numbers.share(value).join("")];
+    const say = (name, value) => [name, value, "<b>" + name + "</b> " + numbers.share(value).join("")];
     return labelEnds(figure, [say("hit", last(hit)), say("failed", last(failed))], 1, 0);
   }
 
@@ -212,7 +213,7 @@
     fill(figure, "req/s", places, rates);
     const top = Math.max(1, ...users, ...rates) * 1.1;
     figure.layout.yaxis.range = [0, top];
-    const end = (name, value) => [name, value, "<b>" + name + "</b> " + (value === null ? "" : live.numbers.threeDigits(value))];
+    const end = (name, value) => [name, value, "<b>" + name + "</b> " + (value === null ? "" : numbers.threeDigits(value))];
     return labelEnds(figure, [end("users", last(users)), end("req/s", last(rates))], top, 0);
   }
 
@@ -225,7 +226,7 @@
       fill(figure, name, frames.map((frame) => frame.time - view.origin), cores);
       for (const value of cores) if (value > top) top = value;
       const end = last(cores);
-      if (end !== null) ends.push([name, end, "<b>" + name + "</b> " + live.numbers.threeDigits(end)]);
+      if (end !== null) ends.push([name, end, "<b>" + name + "</b> " + numbers.threeDigits(end)]);
     }
     figure.layout.yaxis.range = [0, top * 1.1];
     return labelEnds(figure, ends, top * 1.1, 0);

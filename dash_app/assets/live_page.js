@@ -2,6 +2,7 @@
 (function () {
   "use strict";
   const live = (window.tailgateLive = window.tailgateLive || {});
+  const numbers = window.tailgateNumbers;
   const DRAW_EVERY_MS = 500;
   const NOW_S = 10; // key figures are of the last so many seconds
   const OLD_S = 4; // a tick comes once a second: older data is told
@@ -89,7 +90,7 @@
 
     drawOne(place, figure, fill, view) {
       figure.layout.annotations = fill(figure, view);
-      Object.assign(figure.layout.xaxis, { range: [view.from, view.until] }, live.numbers.ticks(view.from, view.until));
+      Object.assign(figure.layout.xaxis, { range: [view.from, view.until] }, numbers.ticks(view.from, view.until));
       figure.layout.datarevision = this.store.version;
       const fresh = !place.data;
       window.Plotly.react(place, figure.data, figure.layout, live.CONFIG);
@@ -119,16 +120,16 @@
       const misses = now.kinds[live.MISS];
       const spent = now.attempts.reduce((sum, count, n) => sum + n * count, 0);
       const count = (n) => n.toLocaleString("en-US");
-      const quantile = (q, needed) => live.numbers.latency(misses >= needed ? live.quantileMs(now.bins[live.MISS], q) : null);
+      const quantile = (q, needed) => numbers.latency(misses >= needed ? live.quantileMs(now.bins[live.MISS], q) : null);
       const figures = {
-        throughput: [[live.numbers.threeDigits(now.all / span), "req/s"], count(now.all) + " requests", (c) => c.all],
+        throughput: [[numbers.threeDigits(now.all / span), "req/s"], count(now.all) + " requests", (c) => c.all],
         "miss-p50": [quantile(0.5, 20), "n = " + count(misses), (c) => live.quantileMs(c.bins[live.MISS], 0.5)],
         "miss-p99": [quantile(0.99, 1000), "n = " + count(misses), (c) => live.quantileMs(c.bins[live.MISS], 0.99)],
-        "hit-share": [live.numbers.share(successes ? now.kinds[live.HIT] / successes : null), count(now.kinds[live.HIT]) + " hits",
+        "hit-share": [numbers.share(successes ? now.kinds[live.HIT] / successes : null), count(now.kinds[live.HIT]) + " hits",
           (c) => (c.all > c.kinds[live.FAILED] ? c.kinds[live.HIT] / (c.all - c.kinds[live.FAILED]) : null)],
-        attempts: [now.reached ? [(spent / now.reached).toFixed(3), "×"] : ["–", ""], "n = " + count(now.reached),
+        attempts: [now.reached ? [(spent / now.reached).toFixed(3), "×"] : [numbers.DASH, ""], "n = " + count(now.reached),
           (c) => (c.reached ? c.attempts.reduce((sum, k, n) => sum + n * k, 0) / c.reached : null)],
-        failed: [live.numbers.share(now.all ? now.kinds[live.FAILED] / now.all : null), count(now.kinds[live.FAILED]) + " of " + count(now.all),
+        failed: [numbers.share(now.all ? now.kinds[live.FAILED] / now.all : null), count(now.kinds[live.FAILED]) + " of " + count(now.all),
           (c) => (c.all ? c.kinds[live.FAILED] / c.all : null)],
       };
       const step = Math.max(1, Math.ceil((view.until - view.from) / 60));
@@ -142,7 +143,7 @@
         card.querySelector(".kpi-value").textContent = value;
         card.querySelector(".kpi-unit").textContent = unit;
         card.querySelector(".kpi-note").textContent = note;
-        card.querySelector(".kpi-drawn").innerHTML = live.numbers.sparkline(course.map((c) => c && of(c)));
+        card.querySelector(".kpi-drawn").innerHTML = numbers.sparkline(course.map((c) => c && of(c)));
       }
     }
 
@@ -188,7 +189,7 @@
       const title = runs.map((run) => (run.arm ? run.arm + " " : "") + run.mode + " · " + run.commit).join("  vs  ");
       this.text("live-title", title || (data ? "Server" : "Live"));
       const first = runs[0];
-      const elapsed = data ? " · " + live.numbers.elapsed(store.latest - store.origin) : "";
+      const elapsed = data ? " · " + numbers.elapsed(store.latest - store.origin) : "";
       this.text("live-subline", first ? first.scenario + " · " + first.users.toLocaleString("en-US") + " users" + elapsed : "");
     }
 

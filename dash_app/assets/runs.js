@@ -27,6 +27,15 @@
     });
   };
 
+  grid.tailgateRead = function (what, value) {
+    const numbers = window.tailgateNumbers;
+    if (value === null || value === undefined) return numbers.DASH;
+    if (what === "latency") return numbers.latency(value).join(" ");
+    if (what === "share") return numbers.share(value).join("");
+    if (what === "ratio") return value.toFixed(3);
+    return what === "count" ? value.toLocaleString("en-US") : numbers.threeDigits(value);
+  };
+
   // A plain link that does not reload the page, as dcc.Link does it.
   function go(event) {
     if (event.metaKey || event.ctrlKey || event.shiftKey) return;

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 from typing import Any
 
@@ -14,10 +13,9 @@ from dash import ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html,
 from dash_app import cards
 from dash_app.library import Library
 from dash_app.router import Page
-from reports import readable
+from dash_app.run_rows import digest, row
 from reports.errors import StoreError
 from reports.store import RunEntry
-from reports.summary import Summary
 
 _REFRESH_MS = 5000
 
@@ -36,8 +34,8 @@ def register(app: Dash, library: Library) -> Page:
     """The page and its callbacks over ``library``."""
 
     async def layout(query: dict[str, str]) -> html.Div:
-        rows = await asyncio.to_thread(_rows, library)
-        return _layout(rows) if rows else _first_run()
+        entries = await asyncio.to_thread(library.entries)
+        return _layout(entries) if entries else _first_run()
 
     @app.callback(
         Output("runs-grid", "rowData"),
@@ -64,9 +62,10 @@ def register(app: Dash, library: Library) -> Page:
     ) -> tuple[Any, Any, Any, Any]:
         chosen = [row["id"] for row in selected or []]
         said = await asyncio.to_thread(_apply, library, ctx.triggered_id, chosen, tags or [])
-        rows = await asyncio.to_thread(_rows, library)
-        now = _digest(rows)
-        return (no_update if now == seen else rows), now, (no_update if said is None else said), False
+        entries = await asyncio.to_thread(library.entries)
+        now = digest(entries)
+        rows = no_update if now == seen else [row(entry) for entry in entries]
+        return rows, now, (no_update if said is None else said), False
 
     app.clientside_callback(
         ClientsideFunction("tailgate", "selection"),
@@ -117,9 +116,9 @@ def _first_run() -> html.Div:
     )
 
 
-def _layout(rows: list[dict[str, Any]]) -> html.Div:
-    damaged = sum(row["state"] == "damaged" for row in rows)
-    said = f"{len(rows):,} runs, newest first" + (f" · {damaged:,} damaged" if damaged else "")
+def _layout(entries: list[RunEntry]) -> html.Div:
+    damaged = sum(entry.state == "damaged" for entry in entries)
+    said = f"{len(entries):,} runs, newest first" + (f" · {damaged:,} damaged" if damaged else "")
     toolbar = html.Div(
         [
             dmc.TextInput(
@@ -165,7 +164,7 @@ def _layout(rows: list[dict[str, Any]]) -> html.Div:
             ),
             dag.AgGrid(
                 id="runs-grid",
-                rowData=rows,
+                rowData=[row(entry) for entry in entries],
                 columnDefs=_columns(),
                 defaultColDef={"sortable": True, "resizable": True, "suppressMovable": True, "minWidth": 70},
                 dashGridOptions=_GRID_OPTIONS,
@@ -174,7 +173,7 @@ def _layout(rows: list[dict[str, Any]]) -> html.Div:
                 style={"height": None},
             ),
             confirm,
-            dcc.Store(id="runs-seen", data=_digest(rows)),
+            dcc.Store(id="runs-seen", data=digest(entries)),
             dcc.Interval(id="runs-refresh", interval=_REFRESH_MS),
         ],
         className="page",
@@ -182,14 +181,14 @@ def _layout(rows: list[dict[str, Any]]) -> html.Div:
 
 
 def _columns() -> list[dict[str, Any]]:
-    def figure(field: str, name: str, width: int, tooltip: str) -> dict[str, Any]:
+    def figure(field: str, name: str, width: int, read: str, tooltip: str) -> dict[str, Any]:
         return {
             "field": field,
             "headerName": name,
             "width": width,
             "type": "rightAligned",
             "headerTooltip": tooltip,
-            "valueFormatter": {"function": f"params.data.text.{field}"},
+            "valueFormatter": {"function": f"tailgateRead('{read}', params.value)"},
             "sortingOrder": ["asc", "desc", None],
         }
 
@@ -206,15 +205,15 @@ def _columns() -> list[dict[str, Any]]:
         {"field": "mode", "headerName": "Mode", "cellRenderer": "RunMode", "width": 96},
         {"field": "scenario", "headerName": "Scenario", "width": 104},
         {"field": "commit", "headerName": "Commit", "width": 100, "cellClass": "mono"},
-        figure("users", "Users", 84, "Simulated users held at once"),
-        figure("rps", "req/s", 84, "Requests completed by measured second"),
-        figure("hit_p50", "Hit p50", 88, "Median latency of cache hits, from the intended start"),
-        figure("hit_p99", "Hit p99", 88, "99th percentile of cache hits, from the intended start"),
-        figure("miss_p50", "Miss p50", 92, "Median latency of cache misses, from the intended start"),
-        figure("miss_p99", "Miss p99", 92, "99th percentile of cache misses, from the intended start"),
-        figure("hit_share", "Hit share", 98, "Cache hits in successful requests"),
-        figure("attempts", "Attempts", 98, "Gemini attempts by request that reached Gemini"),
-        figure("failed", "Failed", 88, "Failed requests in all"),
+        figure("users", "Users", 84, "count", "Simulated users held at once"),
+        figure("rps", "req/s", 84, "number", "Requests completed by measured second"),
+        figure("hit_p50", "Hit p50", 88, "latency", "Median latency of cache hits, from the intended start"),
+        figure("hit_p99", "Hit p99", 88, "latency", "99th percentile of cache hits, from the intended start"),
+        figure("miss_p50", "Miss p50", 92, "latency", "Median latency of cache misses, from the intended start"),
+        figure("miss_p99", "Miss p99", 92, "latency", "99th percentile of cache misses, from the intended start"),
+        figure("hit_share", "Hit share", 98, "share", "Cache hits in successful requests"),
+        figure("attempts", "Attempts", 98, "ratio", "Gemini attempts by request that reached Gemini"),
+        figure("failed", "Failed", 88, "share", "Failed requests in all"),
         {
             "field": "state",
             "headerName": "Validity",
@@ -230,68 +229,6 @@ def _columns() -> list[dict[str, Any]]:
             "valueFormatter": {"function": "params.value.join(', ')"},
         },
     ]
-
-
-def _rows(library: Library) -> list[dict[str, Any]]:
-    return [_row(entry) for entry in library.entries()]
-
-
-def _row(entry: RunEntry) -> dict[str, Any]:
-    """What the grid gets of a run: values to sort by, and under ``text`` the words to show for them."""
-    row: dict[str, Any] = {"id": entry.id, "started": entry.id, "tags": [], "state": entry.state, "text": {}}
-    row["remark"] = entry.damage or ""
-    manifest = entry.manifest
-    if manifest is None:
-        return row
-    row |= {
-        "started": f"{manifest.started_at:%Y-%m-%d %H:%M:%S}",
-        "mode": manifest.mode,
-        "arm": manifest.arm,
-        "label": manifest.label,
-        "scenario": manifest.scenario,
-        "commit": manifest.commit[:7] + ("+" if manifest.dirty else ""),
-        "users": manifest.users,
-        "tags": manifest.tags,
-        "baseline": manifest.baseline,
-    }
-    row["text"]["users"] = readable.count(manifest.users)
-    row["remark"] = entry.damage or manifest.reason or ""
-    if entry.summary is not None:
-        _add_figures(row, entry.summary)
-    if entry.state == "crashed":
-        row["remark"] = row["remark"] or "its writer stopped without ending it; what it had written can be read"
-    return row
-
-
-def _add_figures(row: dict[str, Any], summary: Summary) -> None:
-    for population in ("hit", "miss"):
-        percentiles = summary.latency[population]["intended"].percentiles
-        for name in ("p50", "p99"):
-            row[f"{population}_{name}"] = percentiles.get(name)
-            row["text"][f"{population}_{name}"] = readable.latency(percentiles.get(name))
-    row |= {
-        "rps": summary.throughput_rps,
-        "hit_share": summary.cache.hit_share,
-        "attempts": summary.attempts.amplification,
-        "failed": summary.failed_share,
-    }
-    row["text"] |= {
-        "rps": readable.number(summary.throughput_rps),
-        "hit_share": readable.share(summary.cache.hit_share),
-        "attempts": _ratio(summary.attempts.amplification),
-        "failed": readable.share(summary.failed_share),
-    }
-    if row["state"] == "complete":
-        row["state"] = summary.validity.verdict
-        row["remark"] = "; ".join(f"{reason.what}: {reason.advice}" for reason in summary.validity.reasons)
-
-
-def _ratio(value: float | None) -> str:
-    return readable.DASH if value is None else f"{value:.3f}"
-
-
-def _digest(rows: list[dict[str, Any]]) -> str:
-    return hashlib.blake2b(repr(rows).encode(), digest_size=12).hexdigest()
 
 
 def _apply(library: Library, action: Any, chosen: list[str], tags: list[str]) -> str | None:

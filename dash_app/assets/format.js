@@ -1,6 +1,7 @@
 // Numbers as people read them, the words of reports.readable in the browser, and ticks of elapsed time.
 (function () {
   "use strict";
+  const DASH = "–";
   const TICKS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600];
 
   function threeDigits(value) {
@@ -14,14 +15,14 @@
 
   // [number, unit] of a latency in ms; a dash for none.
   function latency(ms) {
-    if (ms === null || ms === undefined) return ["–", ""];
+    if (ms === null || ms === undefined) return [DASH, ""];
     if (ms < 0.9995) return [threeDigits(ms * 1000), "µs"];
     if (ms < 999.5) return [threeDigits(ms), "ms"];
     return [threeDigits(ms / 1000), "s"];
   }
 
   function share(fraction) {
-    if (fraction === null) return ["–", ""];
+    if (fraction === null || fraction === undefined) return [DASH, ""];
     if (fraction > 0 && fraction < 0.001) return [threeDigits(fraction * 100), "%"];
     return [(fraction * 100).toFixed(1), "%"];
   }
@@ -79,7 +80,5 @@
     );
   }
 
-  window.tailgateLive = Object.assign(window.tailgateLive || {}, {
-    numbers: { threeDigits, latency, share, elapsed, ticks, spread, sparkline },
-  });
+  window.tailgateNumbers = { DASH, threeDigits, latency, share, elapsed, ticks, spread, sparkline };
 })();

@@ -1,0 +1,64 @@
+"""Runs as rows of the table: plain values, which the browser words as the reports do."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from reports.store import RunEntry
+from reports.summary import Summary
+
+
+def row(entry: RunEntry) -> dict[str, Any]:
+    """What the grid gets of a run; a figure that could not be had is None, or not there for a damaged run."""
+    told: dict[str, Any] = {"id": entry.id, "started": entry.id, "tags": [], "state": entry.state}
+    told["remark"] = entry.damage or ""
+    manifest = entry.manifest
+    if manifest is None:
+        return told
+    told |= {
+        "started": f"{manifest.started_at:%Y-%m-%d %H:%M:%S}",
+        "mode": manifest.mode,
+        "arm": manifest.arm,
+        "scenario": manifest.scenario,
+        "commit": manifest.commit[:7] + ("+" if manifest.dirty else ""),
+        "users": manifest.users,
+        "tags": manifest.tags,
+        "baseline": manifest.baseline,
+    }
+    told["remark"] = entry.damage or manifest.reason or ""
+    if entry.summary is not None:
+        _add_figures(told, entry.summary)
+    if entry.state == "crashed":
+        told["remark"] = told["remark"] or "its writer stopped without ending it; what it had written can be read"
+    return told
+
+
+def _add_figures(told: dict[str, Any], summary: Summary) -> None:
+    for population in ("hit", "miss"):
+        percentiles = summary.latency[population]["intended"].percentiles
+        for name in ("p50", "p99"):
+            told[f"{population}_{name}"] = _short(percentiles.get(name))
+    told |= {
+        "rps": _short(summary.throughput_rps),
+        "hit_share": _short(summary.cache.hit_share),
+        "attempts": _short(summary.attempts.amplification),
+        "failed": _short(summary.failed_share),
+    }
+    if told["state"] == "complete":
+        told["state"] = summary.validity.verdict
+        told["remark"] = "; ".join(f"{reason.what}: {reason.advice}" for reason in summary.validity.reasons)
+
+
+def _short(value: float | None) -> float | None:
+    """Six digits: what is shown has three, and two thousand rows travel."""
+    return None if value is None else float(f"{value:.6g}")
+
+
+def digest(entries: list[RunEntry]) -> str:
+    """Changes when a run comes, goes, ends, or is marked."""
+    marks = [
+        (e.id, e.state, e.damage, e.summary is None, e.manifest and (e.manifest.tags, e.manifest.baseline))
+        for e in entries
+    ]
+    return hashlib.blake2b(repr(marks).encode(), digest_size=12).hexdigest()
