@@ -14,7 +14,14 @@ PORT ?=
 BENCH_FLAGS ?=
 TEST_FLAGS ?= -n 2 --dist loadfile
 
-.PHONY: help install install-dev bench serve dash screenshots test lint typecheck perf lock clean
+SLO ?= p99<1s,failed<1%
+RUN ?= latest
+
+# A flag for a variable that was set by hand; else the command has its own default.
+given = $(if $(findstring default,$(origin $1))$(findstring file,$(origin $1)),,--$2 '$($1)')
+LOAD_FLAGS = $(call given,DURATION,duration) $(call given,SCENARIO,scenario) $(call given,SEED,seed) $(if $(PORT),--port $(PORT)) $(if $(filter-out ab,$(MODE)),--mode $(MODE))
+
+.PHONY: help install install-dev bench capacity ablate baseline compare gate serve dash screenshots test lint typecheck perf lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -45,6 +52,22 @@ install-dev: .venv/.installed-dev
 
 bench: .venv/.installed ## Throughput and latency, sync against async, on 1000 users; writes a report
 	@$(BIN)/python -m loadtests bench --mode $(MODE) --users $(USERS) --duration $(DURATION) --scenario $(SCENARIO) --seed $(SEED) $(if $(PORT),--port $(PORT)) $(BENCH_FLAGS)
+
+capacity: .venv/.installed ## The most users within SLO="p99<1s,failed<1%", the knee, and sizes for many more
+	@$(BIN)/python -m loadtests capacity --slo '$(SLO)' $(LOAD_FLAGS) $(CAPACITY_FLAGS)
+
+ablate: .venv/.installed ## What each policy earns and costs, by switching it off
+	@$(BIN)/python -m loadtests ablate $(call given,USERS,users) $(LOAD_FLAGS) $(ABLATE_FLAGS)
+
+baseline: .venv/.installed ## The server against a handler that does nothing, for the gate on any machine
+	@$(BIN)/python -m loadtests baseline $(call given,USERS,users) $(LOAD_FLAGS) $(BASELINE_FLAGS)
+
+compare: .venv/.installed ## Two saved runs, B against A, with a verdict: A=id B=id
+	@$(BIN)/python -m reports compare '$(A)' '$(B)'
+
+# make itself answers every failure with 2; a build that wants 3, 4 and 5 apart calls the command.
+gate: .venv/.installed ## Judge a saved run by SLO=... (RUN=id, BASELINE=file, GATE_FLAGS="--junit gate.xml")
+	@$(BIN)/python -m reports gate '$(RUN)' $(if $(findstring --file,$(GATE_FLAGS)),$(call given,SLO,slo),--slo '$(SLO)') $(if $(BASELINE),--baseline '$(BASELINE)') $(GATE_FLAGS)
 
 serve: .venv/.installed ## The reference server, on loopback
 	@$(BIN)/python -m server $(if $(PORT),--port $(PORT)) $(if $(filter-out ab,$(MODE)),--mode $(MODE)) $(SERVE_FLAGS)
