@@ -72,7 +72,7 @@ def test_ten_percent_more_on_misses_is_found_live_by_a_generator_that_is_not_the
 
 
 def alternating(seed: int, *, miss_scale: float = 1.0) -> tuple[Latencies, Latencies]:
-    """A and B as a bench of 500 steady users measures them: blocks A B B A of 10 s with 12 s between, on one machine.
+    """A and B as a bench of 500 steady users measures them: blocks A B B A of 15 s with 12 s between, on one machine.
 
     Its mood is shared by neighbouring seconds (AR(1), 2.6%) and by minutes (AR(1) over 30 s, 2%), whichever arm runs.
     Hits feel all of it, and the machine's two speeds; misses, which mostly wait, a quarter, and have stragglers. B's
@@ -84,13 +84,13 @@ def alternating(seed: int, *, miss_scale: float = 1.0) -> tuple[Latencies, Laten
     second_mood = minute_mood = 0.0
     slow = False
     for place, arm in enumerate("ABBA"):
-        index, at_s = len(blocks[arm]), 22.0 * place
-        blocks[arm].append(block(index, at_s=at_s, measured_s=10.0))
-        for second in range(22):
+        index, at_s = len(blocks[arm]), 27.0 * place
+        blocks[arm].append(block(index, at_s=at_s, measured_s=15.0))
+        for second in range(27):
             second_mood = 0.5 * second_mood + rng.normal(0.0, 0.0225)
             minute_mood = np.exp(-1 / 30) * minute_mood + rng.normal(0.0, 0.0051)
             slow ^= rng.random() < 0.03
-            if second >= 10:
+            if second >= 15:
                 continue
             mood = second_mood + minute_mood
             n = {"hit": rng.poisson(260), "miss": rng.poisson(190)}
