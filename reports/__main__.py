@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 from rich.text import Text
@@ -39,8 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code or 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Complains in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE_ERROR, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m reports", description="Saved runs, listed, shown and compared.")
+    parser = _Parser(prog="python -m reports", description="Saved runs, listed, shown and compared.")
     parser.add_argument("--runs", type=Path, default=DEFAULT_ROOT, metavar="DIR", help=f"default: {DEFAULT_ROOT}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     one = "a run's id, the beginning of one, or latest"
@@ -74,7 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     judging.set_defaults(command=gate)
 
     capacity = commands.add_parser("capacity", help="a saved capacity search, judged by another SLO")
-    capacity.add_argument("name", metavar="EXPERIMENT", help="the experiment's id, which the search printed")
+    capacity.add_argument(
+        "name", nargs="?", default="latest", metavar="EXPERIMENT", help="its id, or that of a run of it"
+    )
     capacity.add_argument("--slo", required=True, metavar="EXPR", help="e.g. " + EXAMPLE.replace("%", "%%"))
     capacity.set_defaults(command=_capacity)
 

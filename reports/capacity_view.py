@@ -14,7 +14,6 @@ from rich.text import Text
 from reports.attainment import Attainment
 from reports.capacity import MIN_LEVELS, Capacity, assess, level_of, process_load, unit_of
 from reports.capacity_search import LevelVerdict
-from reports.errors import RunNotFound
 from reports.gate import EXIT_INVALID, EXIT_PASS, EXIT_SLO_MISSED
 from reports.readable import DASH, count, latency, number, share
 from reports.sizing import TARGETS, Host, ProcessLoad, assumptions, size_for
@@ -32,11 +31,15 @@ _STYLES: Final[dict[LevelVerdict, str]] = {
 }
 
 
-def show_capacity(console: Console, store: RunStore, experiment: str, slo: Slo) -> int:
-    """Judge a saved search by an SLO and print it; the gate's exit codes. Raises ``StoreError`` where there is none."""
-    runs = store.experiment(experiment)
+def show_capacity(console: Console, store: RunStore, name: str, slo: Slo) -> int:
+    """Judge the saved search of an experiment, or of a run of it, and print it; the gate's exit codes.
+
+    Raises ``StoreError`` where there is no such search.
+    """
+    runs = store.experiment(name)
     if not runs:
-        raise RunNotFound(experiment, [], store.root)
+        run = store.open(store.resolve(name))
+        runs = store.experiment(run.manifest.experiment) if run.manifest.experiment else [run]
     capacity = assess(slo, [level_of(run) for run in runs], unit_of(runs[0].manifest))
     environment = runs[0].manifest.environment
     print_capacity(console, capacity, Host(environment.cpu_count, environment.memory_bytes))
@@ -158,44 +161,42 @@ def cautions(capacity: Capacity) -> Sequence[str]:
 def _levels(capacity: Capacity) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, title=f"SLO {show_slo(capacity.slo)}", title_justify="left")
     columns = list(dict.fromkeys(a.name for judged in capacity.levels for a in judged.attainments))
-    table.add_column(capacity.unit, justify="right")
-    table.add_column("goodput", justify="right")
-    for name in columns:
-        table.add_column(name, justify="right")
-    table.add_column("server CPU", justify="right")
-    table.add_column("repeats", justify="right")
-    table.add_column("verdict")
+    headings = (name.replace("<", "\n<", 1).replace(">", "\n>", 1) for name in columns)
+    table.add_column(capacity.unit, justify="right", no_wrap=True)
+    table.add_column("verdict", overflow="fold")
+    for heading in ("goodput\nreq/s", *headings, "server\ncores", "valid\nrepeats"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for judged in capacity.levels:
         by_name = {attainment.name: attainment for attainment in judged.attainments}
         used = process_load(judged.level)
         table.add_row(
             count(judged.level.load),
-            number(judged.goodput, "req/s"),
-            *(_cell(by_name.get(name)) for name in columns),
-            number(used.cores if used else None, "cores"),
-            f"{len(judged.level.valid)} of {len(judged.level.repeats)}",
             Text(judged.verdict.replace("-", " "), _STYLES[judged.verdict]),
+            number(judged.goodput),
+            *(_cell(by_name.get(name)) for name in columns),
+            number(used.cores if used else None),
+            f"{len(judged.level.valid)} of {len(judged.level.repeats)}",
         )
     return table
 
 
 def _cell(attainment: Attainment | None) -> str:
-    """A value and its sample count, or how many samples there are too few."""
+    """A value over its sample count; where too few let it be printed, how many lie beyond the limit."""
     if attainment is None or not attainment.samples:
         return DASH
-    samples = f"n = {count(attainment.samples)}"
-    if attainment.value is None:
-        return f"{count(attainment.beyond)} beyond, {samples}"
+    value = attainment.value
     match attainment.threshold.indicator.kind:
+        case _ if value is None:
+            text = f"{count(attainment.beyond)} beyond"
         case "latency":
-            text = latency(attainment.value)
+            text = latency(value)
         case "failed" | "hit_share":
-            text = share(attainment.value)
+            text = share(value)
         case "goodput":
-            text = number(attainment.value, "req/s")
+            text = number(value, "req/s")
         case "attempts":
-            text = number(attainment.value)
-    return f"{text}, {samples}"
+            text = number(value)
+    return f"{text}\nn = {count(attainment.samples)}"
 
 
 def _print_sizes(console: Console, capacity: Capacity, process: ProcessLoad, host: Host) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -110,6 +110,8 @@ def hold_gate(
 ) -> Verdict:
     """Judge runs: each but the bare handler's by the SLO, and by the baseline where one is given.
 
+    Of a run that is not valid the figures are told, but nothing is judged.
+
     Raises ``BaselineError`` where the baseline is of something else, or there is no bare handler to compare by.
     """
     judged = [run for run in runs if run.manifest.mode != BARE_MODE]
@@ -118,10 +120,13 @@ def hold_gate(
     if not slo and baseline is None:
         raise GateError("there is nothing to judge by: give an SLO, a baseline, or a gate file with either")
     checks = [_check_validity(run) for run in runs]
-    for run in judged:
-        checks += _check_slo(run, slo)
+    judged_checks = [check for run in judged for check in _check_slo(run, slo)]
     if baseline is not None:
-        checks += _check_baseline(name, runs, judged, baseline, tolerance)
+        judged_checks += _check_baseline(name, runs, judged, baseline, tolerance)
+    invalid = {check.run for check in checks if not check.passed}
+    if baseline is not None and invalid:
+        invalid = {run.manifest.id for run in runs}  # a ratio needs both
+    checks += [replace(check, passed=None) if check.run in invalid else check for check in judged_checks]
     return Verdict(name, tuple(checks))
 
 

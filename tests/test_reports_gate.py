@@ -69,6 +69,22 @@ def test_an_invalid_measurement_is_5_whatever_else_it_says(tmp_path: Path) -> No
     assert code([save_measured(tmp_path / "d", too_few)], parse_slo("p50<1s")) == 0
 
 
+def test_of_a_run_that_is_not_valid_nothing_is_judged(tmp_path: Path) -> None:
+    bound = save_measured(tmp_path / "a", [Stretch(miss_ms=[300.0] * 2000, generator_cpu=0.97)])
+    fine = save_measured(tmp_path / "a", steady(), started_at=minutes_later(9))
+    verdict = hold_gate("it", [bound, fine], SLO)
+    by_run = {run.manifest.id: [c.passed for c in verdict.checks if c.run == run.manifest.id] for run in (bound, fine)}
+    assert by_run[bound.manifest.id] == [False, None, None]
+    assert by_run[fine.manifest.id] == [True] * 4
+    server, bare = experiment(tmp_path / "c", 1.0)
+    spoiled = save_measured(
+        tmp_path / "c", [Stretch(hit_ms=[1.0] * 3000, generator_cpu=0.97, at_s=30.0 * n) for n in range(4)],
+        experiment="e", arm="B", mode="bare",
+    )  # fmt: skip
+    ratios = [c.passed for c in hold_gate("it", [server, spoiled], SLO, measure_baseline(server, bare)).checks]
+    assert True not in ratios[2:]
+
+
 def test_a_regression_against_the_baseline_is_4_and_slow_machines_are_none(tmp_path: Path) -> None:
     then = measure_baseline(*experiment(tmp_path / "then", 1.0))
     assert then.ratios["server_cpu"].value == pytest.approx(1.0 / 0.3, rel=0.02)
