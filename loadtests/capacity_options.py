@@ -75,7 +75,7 @@ def _parser() -> OneLineParser:
     option = parser.add_argument
     option("--slo", default=DEFAULT_SLO, metavar="EXPR", help="what must hold, e.g. hit.p99<20ms,failed<0.1%%")
     option("--start", type=whole(1), default=100, metavar="N", help="users of the first level, or arrivals a second")
-    option("--most", type=whole(1), default=4000, metavar="N", help="beyond which nothing is tried")
+    option("--most", type=whole(1), default=10_000, metavar="N", help="beyond which nothing is tried")
     option("--connections", type=whole(1), default=1000, metavar="N", help="that an open loop's arrivals may use")
     option("--tolerance", type=_tolerance, default=0.1, metavar="X", help="relative width that the answer may have")
     option("--repeats", type=whole(2), default=2, metavar="N", help="measurements of each level")
