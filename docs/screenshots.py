@@ -28,7 +28,7 @@ DRAWN = """() => document.fonts.status === "loaded" && window.Plotly &&
     return plot && plot._fullLayout && (plot.data.length || plot.layout.annotations);
   })"""
 
-BOTTOM = """() => Math.ceil(document.querySelector("#run-flow").closest(".card").getBoundingClientRect().bottom) + 16"""
+BOTTOM = """() => Math.ceil(document.querySelector("#run-flow").closest(".card").getBoundingClientRect().bottom) + 8"""
 
 
 def main(argv: list[str]) -> int:
