@@ -117,7 +117,8 @@ def _stages(found: Collected, read: ReadBatches) -> dict[Population, dict[str, S
 
 
 def _column(read: ReadBatches, name: str) -> Iterator[npt.NDArray[np.float32]]:
-    return (batch.column(0).to_numpy(zero_copy_only=False) for batch in read([name]))
+    # Copied: a view would keep all columns of a stream's batch alive, which is the whole run in memory.
+    return (batch.column(0).to_numpy(zero_copy_only=False).copy() for batch in read([name]))
 
 
 def _stage(values: npt.NDArray[np.float32]) -> Stage:
