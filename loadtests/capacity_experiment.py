@@ -14,7 +14,7 @@ from loadtests.capacity_options import CapacityOptions
 from loadtests.processes import Children
 from reports.capacity import Capacity, assess, level_of
 from reports.capacity_search import Tried, next_load
-from reports.levels import Level, judge_level
+from reports.levels import Level, judge_level, tried
 from reports.readable import count, number
 from reports.run import Run
 from reports.slo import show_slo
@@ -80,7 +80,7 @@ class CapacityExperiment(Experiment):
         return self._lives[load]
 
     def _tried(self) -> Mapping[int, Tried]:
-        return {load: Tried(judge_level(self._slo, level), len(level.repeats)) for load, level in self.levels.items()}
+        return {load: tried(self._slo, level) for load, level in self.levels.items()}
 
     def _news(self, level: Level) -> str:
         last = level.repeats[-1]

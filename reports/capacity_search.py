@@ -23,7 +23,8 @@ Limit = Literal["server", "generator", "search", "slo", "samples", "machine"]
 class SearchPlan:
     """How to search. ``tolerance``: relative width at which the interval is narrow enough; ``most``: highest load.
 
-    Each level is measured ``repeats`` times, an undecided one up to ``most_repeats`` times.
+    Each level is measured ``repeats`` times, an undecided one up to ``most_repeats`` times. Measurements that are not
+    valid are made again, up to ``most_repeats`` at a level.
     """
 
     start: int = 100
@@ -36,10 +37,11 @@ class SearchPlan:
 
 @dataclass(frozen=True)
 class Tried:
-    """A level's verdict so far and how often it has been measured."""
+    """A level's verdict so far, and how often it has been measured: validly, and in vain."""
 
     verdict: LevelVerdict
-    repeats: int
+    valid: int
+    spoiled: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Bracket:
 
     ``limited_by``: what stopped it above: the server, the load generator, the highest load that was tried (search). Or
     why there is no lower end: every level misses (slo), or those that may hold have too few samples to say (samples).
-    Or a level none of whose repeats was valid (machine), which says nothing.
+    Or a level none of whose repeats was valid ended the search before both ends were found (machine).
     """
 
     low: int | None
@@ -63,7 +65,7 @@ def bracket(tried: Mapping[int, LevelVerdict]) -> Bracket:
     below = {load: verdict for load, verdict in tried.items() if high is None or load < high}
     low = max((load for load, verdict in below.items() if verdict == "holds"), default=None)
     limit: Limit = "search" if high is None else "generator" if tried[high] == "generator-bound" else "server"
-    if "invalid" in tried.values():
+    if "invalid" in tried.values() and None in (low, high):
         limit = "machine"
     elif low is None and limit != "generator":
         limit = "samples" if "too-few-samples" in below.values() else "slo" if high is not None else "search"
@@ -73,8 +75,8 @@ def bracket(tried: Mapping[int, LevelVerdict]) -> Bracket:
 def next_load(plan: SearchPlan, tried: Mapping[int, Tried]) -> int | None:
     """The load to measure next; None when there is nothing left to find out."""
     for load, level in tried.items():
-        wanted = plan.most_repeats if level.verdict in ("undecided", "invalid") else plan.repeats
-        if level.repeats < wanted and level.verdict != "generator-bound":
+        wanted = plan.most_repeats if level.verdict == "undecided" else plan.repeats
+        if level.verdict != "generator-bound" and level.valid < wanted and level.spoiled < plan.most_repeats:
             return load
         if level.verdict == "invalid":
             return None  # neither would the next level be

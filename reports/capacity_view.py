@@ -21,13 +21,13 @@ from reports.slo import Slo, show_slo
 from reports.store import RunStore
 from reports.usl import UslFit
 
-_STYLES: Final[dict[LevelVerdict, str]] = {
-    "holds": "green",
-    "misses": "red",
-    "undecided": "yellow",
-    "too-few-samples": "yellow",
-    "generator-bound": "bold yellow",
-    "invalid": "bold yellow",
+_VERDICTS: Final[dict[LevelVerdict, Text]] = {
+    "holds": Text("holds", "green"),
+    "misses": Text("misses", "red"),
+    "undecided": Text("undecided", "yellow"),
+    "too-few-samples": Text("too few n", "yellow"),
+    "generator-bound": Text("generator", "bold yellow"),
+    "invalid": Text("invalid", "bold yellow"),
 }
 
 
@@ -97,7 +97,8 @@ def limit_sentence(capacity: Capacity) -> str:
                 "Measure longer (--duration), or ask for a lower percentile."
             )
         case "machine":
-            return f"Nothing is said: {_first_invalid(capacity)}. Repeat it when the machine is idle."
+            held = f"{low} {unit} hold {slo}; no more" if most.low else "Nothing"
+            return f"{held} is said: {_first_invalid(capacity)}. Repeat it when the machine is idle."
         case "slo":
             return f"No level holds {slo}, not even {high} {unit}."
 
@@ -159,11 +160,12 @@ def cautions(capacity: Capacity) -> Sequence[str]:
 
 
 def _levels(capacity: Capacity) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, title=f"SLO {show_slo(capacity.slo)}", title_justify="left")
+    title = f"SLO {show_slo(capacity.slo)}"
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=title, title_justify="left")
     columns = list(dict.fromkeys(a.name for judged in capacity.levels for a in judged.attainments))
     headings = (name.replace("<", "\n<", 1).replace(">", "\n>", 1) for name in columns)
     table.add_column(capacity.unit, justify="right", no_wrap=True)
-    table.add_column("verdict", overflow="fold")
+    table.add_column("verdict", no_wrap=True)
     for heading in ("goodput\nreq/s", *headings, "server\ncores", "valid\nrepeats"):
         table.add_column(heading, justify="right", no_wrap=True)
     for judged in capacity.levels:
@@ -171,7 +173,7 @@ def _levels(capacity: Capacity) -> Table:
         used = process_load(judged.level)
         table.add_row(
             count(judged.level.load),
-            Text(judged.verdict.replace("-", " "), _STYLES[judged.verdict]),
+            _VERDICTS[judged.verdict],
             number(judged.goodput),
             *(_cell(by_name.get(name)) for name in columns),
             number(used.cores if used else None),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports.attainment import Attainment, Observation, attain, decided_by_share, pool
-from reports.capacity_search import LevelVerdict
+from reports.capacity_search import LevelVerdict, Tried
 from reports.replicates import interval_of_mean
 from reports.slo import Slo
 from reports.summary import Verdict
@@ -78,6 +78,11 @@ def judge_level(slo: Slo, level: Level) -> LevelVerdict:
     if any(whole.met is None for whole in pooled):
         return "too-few-samples"
     return "holds" if None not in met else "undecided"
+
+
+def tried(slo: Slo, level: Level) -> Tried:
+    """What the search must know of a level."""
+    return Tried(judge_level(slo, level), len(level.valid), len(level.repeats) - len(level.valid))
 
 
 def _decide(whole: Attainment, each: Sequence[Attainment]) -> bool | None:

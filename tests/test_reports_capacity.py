@@ -13,7 +13,7 @@ from reports.attainment import Observation
 from reports.capacity import Capacity, assess, level_of, load_of, process_load, unit_of
 from reports.capacity_search import Bracket, LevelVerdict, SearchPlan, Tried, bracket, next_load
 from reports.knee import find_knee
-from reports.levels import Level, Repeat, judge_level
+from reports.levels import Level, Repeat, judge_level, tried
 from reports.replicates import interval_of_mean
 from reports.schema import Workload
 from reports.sizing import Host, ProcessLoad, assumptions, planned_load, processes_per_host, size_for
@@ -33,10 +33,10 @@ def search(plan: SearchPlan, measure: Callable[[int], Repeat], slo: object = SLO
     """Run a whole search against something that can be measured."""
     levels: dict[int, Level] = {}
     while True:
-        verdicts = {load: judge_level(slo, level) for load, level in levels.items()}
-        load = next_load(plan, {n: Tried(verdicts[n], len(level.repeats)) for n, level in levels.items()})
+        known_so_far = {load: tried(slo, level) for load, level in levels.items()}
+        load = next_load(plan, known_so_far)
         if load is None:
-            return bracket(verdicts), levels
+            return bracket({n: level.verdict for n, level in known_so_far.items()}), levels
         known = levels[load].repeats if load in levels else ()
         levels[load] = Level(load, (*known, measure(load)))
 
@@ -119,6 +119,14 @@ def test_a_machine_on_which_nothing_is_valid_ends_the_search_at_its_first_level(
     found, levels = search(SearchPlan(start=100), lambda load: Repeat(misses([5.0] * 2000), "NOISY"))
     assert found == Bracket(None, None, "machine")
     assert [len(level.repeats) for level in levels.values()] == [4]
+
+
+def test_a_machine_that_fails_inside_the_bracket_leaves_the_bracket() -> None:
+    def measure(load: int) -> Repeat:
+        return Repeat(misses([5.0 if load <= 300 else 5000.0] * 2000), "VALID" if load in (100, 200, 400) else "NOISY")
+
+    found, _ = search(SearchPlan(start=100), measure)
+    assert found == Bracket(200, 400, "server")
 
 
 SYSTEM = ClosedSystem(servers=4, rate=10.0, think_s=2.0)
