@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 import orjson
 
 from server.gemini.protocol import GeminiCall, GeminiReply, Parameters
-from server.models import ProcessRequest
+from server.models import DEFAULT_PARAMETERS, ProcessRequest
 from server.policies.cache import Outcome
 from server.policies.cache_key import cache_key
 
@@ -24,8 +24,7 @@ class Leg:
         self.attempts = 0
 
 
-@dataclass(frozen=True, slots=True)
-class LegReply:
+class LegReply(NamedTuple):
     """A leg's reply, the attempts it took and the milliseconds from its start to its end, pauses included."""
 
     reply: GeminiReply
@@ -33,8 +32,7 @@ class LegReply:
     latency_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """An answer as it is kept and sent. ``json`` holds the members ``results``, ``text`` and ``usage``, no braces."""
 
     json: bytes
@@ -96,9 +94,16 @@ def identity_of(default_model: str, *, shared: bool) -> Identity:
     return identity
 
 
+_DEFAULTS: Final = Parameters()
+
+
 def legs_of(request: ProcessRequest, default_model: str) -> list[Leg]:
     """One leg a prompt, in the prompts' order."""
     given = request.parameters
-    parameters = Parameters(given.temperature, given.top_p, given.max_output_tokens, given.stop_sequences)
+    parameters = (
+        _DEFAULTS
+        if given is DEFAULT_PARAMETERS
+        else Parameters(given.temperature, given.top_p, given.max_output_tokens, given.stop_sequences)
+    )
     model = request.model or default_model
     return [Leg(request.agent_id, GeminiCall(prompt, model, parameters)) for prompt in request.prompts]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from server.answers import Answer, Identity, Key, LegReply, Process, aggregate
 from server.gemini.protocol import GeminiReply, Usage
@@ -34,7 +33,7 @@ def lesser_answers(
 
 def mark_degraded(outcome: Outcome[Answer], details: FallbackDetails) -> Outcome[Answer]:
     """The same outcome, saying that it is a lesser one."""
-    return outcome._replace(value=replace(outcome.value, degraded=True))
+    return outcome._replace(value=outcome.value._replace(degraded=True))
 
 
 def _stale(store: CacheStore[Answer]) -> Alternative:

@@ -28,7 +28,7 @@ from server.policies.retry import RetryDetails, retry
 from server.policies.retry_budget import RetryBudget
 from server.policies.track import track
 from server.policy_state import AnswerStore, PolicyState
-from server.progress import Progress, begin_processing, current_progress, mark_answered, spent_s, timed
+from server.progress import Progress, begin_waiting, current_progress, mark_answered, spent_s
 from server.settings import Settings
 
 P = ParamSpec("P")
@@ -110,18 +110,21 @@ def build_pipeline(settings: Settings, state: PolicyState, execution: Execution,
         reply = await generate(leg)
         return LegReply(reply, leg.attempts, (time.perf_counter() - started_s) * 1000)
 
-    @timed("fan_out_s")
-    async def fan_out(request: ProcessRequest) -> list[LegReply]:
-        return await execution.fan_out(run_leg, legs_of(request, settings.default_model))
-
     # Around each request.
     @keeping(state.store)
-    @timed("led_s")
-    @when(state.places, bulkhead)
-    @timed("placed_s")
     async def ask(request: ProcessRequest, key: Key, no_cache: bool) -> Answer:
-        begin_processing()
-        return aggregate(await fan_out(request))
+        return await placed(request, begin_waiting())
+
+    @when(state.places, bulkhead)
+    async def placed(request: ProcessRequest, progress: Progress) -> Answer:
+        progress.begin_fan_out()
+        try:
+            replies = await execution.fan_out(run_leg, legs_of(request, settings.default_model))
+        finally:
+            progress.end_fan_out()
+        answer = aggregate(replies)
+        progress.end_aggregate()
+        return answer
 
     @track(on_done=mark_answered)
     @when(lesser_answers(settings.fallback, ask, state.store, identity), degrading)

@@ -2,22 +2,17 @@
 
 What runs on behalf of a request (policies' hooks, fan-out, attempts) finds it in a context variable, which child tasks
 inherit; so nothing of it is passed through policies and clients. A refresh of the cache in the background runs in an
-empty context, finds none and leaves the request that set it off alone.
+empty context and so leaves the request that set it off alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from functools import wraps
 from types import TracebackType
-from typing import Literal, NamedTuple, ParamSpec, TypeVar
+from typing import NamedTuple
 
-from server.lifecycle import Lifecycle, State
+from server.lifecycle import Lifecycle, Population, State
 from server.policies.track import CallDetails
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class StageSeconds(NamedTuple):
@@ -45,12 +40,14 @@ class Progress(Lifecycle):
     """When the body had been validated; 0 before."""
     answered_s = 0.0
     """When the pipeline had the answer; 0 before."""
-    led_s = 0.0
-    """Seconds spent inside the cache's miss: this request led."""
-    placed_s = 0.0
-    """Of those, seconds inside the bulkhead."""
+    place_wait_s = 0.0
+    """Seconds it has waited for a bulkhead's place."""
     fan_out_s = 0.0
-    """Of those, seconds of the fan-out."""
+    """Seconds of the fan-out."""
+    aggregate_s = 0.0
+    """Seconds of putting the legs' replies together."""
+    _waiting_since_s = 0.0
+    _lap_s = 0.0
     attempts = 0
     """Gemini attempts of the leg that has made the most."""
     _backing_off = 0
@@ -68,26 +65,49 @@ class Progress(Lifecycle):
         if self._backing_off == 0:
             self.move(State.PROCESSING)
 
+    def begin_waiting(self) -> None:
+        """It leads: nobody else asks what it asks. It waits for a place."""
+        self._waiting_since_s = self.clock()
+
+    def begin_fan_out(self) -> None:
+        """It has its place."""
+        self._lap_s = now = self.clock()
+        self.place_wait_s += now - self._waiting_since_s
+        self._waiting_since_s = 0.0
+
+    def end_fan_out(self) -> None:
+        """All legs have ended, or one has failed."""
+        now = self.clock()
+        self.fan_out_s += now - self._lap_s
+        self._lap_s = now
+
+    def end_aggregate(self) -> None:
+        """The legs' replies are one answer."""
+        self.aggregate_s += self.clock() - self._lap_s
+
     def stages(self) -> StageSeconds:
         """Where the time went, up to the latest move; to be asked for when the request has ended."""
-        ended_s = self.moved_s
-        if not self.answered_s and self.validated_s:
-            # Answered from the cache before anything was awaited, or failed there.
-            waited_s, validated_s = self.seconds[State.QUEUED], self.validated_s
-            validate = validated_s - self.started_s - waited_s
-            return StageSeconds(waited_s, validate, ended_s - validated_s, 0.0, 0.0, 0.0, ended_s - self.started_s)
-        waited_s = self.seconds[State.QUEUED]
-        total = ended_s - self.started_s
-        queue = waited_s + self.led_s - self.placed_s
-        validated_s = self.validated_s or ended_s
-        validate = validated_s - self.started_s - waited_s
-        cache = (self.answered_s or ended_s) - validated_s - self.led_s
+        started_s, ended_s, waited_s = self.started_s, self.moved_s, self.seconds[State.QUEUED]
+        validated_s, answered_s = self.validated_s or ended_s, self.answered_s or ended_s
+        validate, asked_s = validated_s - started_s - waited_s, answered_s - validated_s
+        if not self.answered_s:
+            # Answered from the cache before anything was awaited, or failed before that.
+            return StageSeconds(waited_s, validate, asked_s, 0.0, 0.0, 0.0, ended_s - started_s)
+        place_wait_s = self.place_wait_s
+        if self._waiting_since_s:
+            place_wait_s += answered_s - self._waiting_since_s
         backoff = self.seconds[State.RETRY]
-        gemini = self.fan_out_s - backoff
-        rest = total - queue - validate - cache - gemini - backoff
+        aggregate = self.aggregate_s + ended_s - answered_s
+        cache = asked_s - place_wait_s - self.fan_out_s - self.aggregate_s
         # Differences of equal clock readings may come out as -1e-17.
         return StageSeconds(
-            queue, validate, max(cache, 0.0), max(gemini, 0.0), backoff, rest if rest > 0.0 else 0.0, total
+            waited_s + place_wait_s,
+            validate,
+            max(cache, 0.0),
+            max(self.fan_out_s - backoff, 0.0),
+            backoff,
+            aggregate,
+            ended_s - started_s,
         )
 
 
@@ -95,11 +115,27 @@ current_progress: ContextVar[Progress | None] = ContextVar("current_progress", d
 """The request that the running code works for, if it works for one."""
 
 
-def begin_processing() -> None:
-    """Take the current request from VALIDATING to PROCESSING, if it is not there yet."""
+def begin_processing() -> Progress:
+    """Take the current request from VALIDATING to PROCESSING, if it is not there yet, and return it.
+
+    Work in the background gets a progress of its own, which no population counts.
+    """
     progress = current_progress.get()
-    if progress is not None and progress.state is State.VALIDATING:
+    if progress is None:
+        progress = Progress(Population())
+        current_progress.set(progress)
+        progress.move(State.QUEUED)
+        progress.move(State.VALIDATING)
+    if progress.state is State.VALIDATING:
         progress.move(State.PROCESSING)
+    return progress
+
+
+def begin_waiting() -> Progress:
+    """As :func:`begin_processing`, for a request that leads."""
+    progress = begin_processing()
+    progress.begin_waiting()
+    return progress
 
 
 def mark_answered(details: CallDetails) -> None:
@@ -113,25 +149,3 @@ def spent_s() -> float:
     """Seconds since the current request came; 0 where there is none."""
     progress = current_progress.get()
     return progress.clock() - progress.started_s if progress is not None else 0.0
-
-
-def timed(
-    part: Literal["led_s", "placed_s", "fan_out_s"],
-) -> Callable[[Callable[P, Awaitable[T]]], Callable[P, Awaitable[T]]]:
-    """Add the seconds a call takes, however it ends, to that part of the current request's time."""
-
-    def decorate(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-        @wraps(call)
-        async def timing(*args: P.args, **kwargs: P.kwargs) -> T:
-            progress = current_progress.get()
-            if progress is None:
-                return await call(*args, **kwargs)
-            started_s = progress.clock()
-            try:
-                return await call(*args, **kwargs)
-            finally:
-                setattr(progress, part, getattr(progress, part) + progress.clock() - started_s)
-
-        return timing
-
-    return decorate

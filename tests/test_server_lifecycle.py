@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.lifecycle import IN_FLIGHT, MOVES, IllegalMoveError, Lifecycle, Population, State
-from server.progress import Progress, StageSeconds, begin_processing, current_progress, timed
+from server.progress import Progress, StageSeconds, begin_processing, current_progress
 
 HIT = (State.QUEUED, State.VALIDATING, State.COMPLETED)
 MISS = (State.QUEUED, State.VALIDATING, State.PROCESSING, State.COMPLETED)
@@ -125,43 +125,45 @@ def test_legs_that_pause_at_the_same_time_are_one_retry_state_from_the_first_to_
     assert progress.seconds[State.PROCESSING] == 8.0
 
 
-async def test_each_stage_gets_the_time_that_was_spent_in_it():
+def test_each_stage_gets_the_time_that_was_spent_in_it():
     clock = Clock()
     progress = Progress(Population(), clock=clock)
-    current_progress.set(progress)
     progress.move(State.QUEUED)
     clock.now += 1.0  # waiting for a worker
     progress.move(State.VALIDATING)
     clock.now += 2.0
     progress.validated_s = clock()
-
-    @timed("fan_out_s")
-    async def fan_out():
-        clock.now += 32.0
-        with progress:
-            clock.now += 64.0
-
-    @timed("placed_s")
-    async def placed():
-        await fan_out()
-        clock.now += 128.0  # aggregation
-
-    @timed("led_s")
-    async def led():
-        clock.now += 16.0  # waiting for a place
-        await placed()
-
     clock.now += 4.0  # looking up
-    begin_processing()
-    await led()
-    clock.now += 8.0  # storing
+    progress.move(State.PROCESSING)
+    progress.begin_waiting()
+    clock.now += 8.0
+    progress.begin_fan_out()
+    clock.now += 16.0
+    with progress:
+        clock.now += 32.0
+    progress.end_fan_out()
+    clock.now += 64.0
+    progress.end_aggregate()
+    clock.now += 128.0  # storing
     progress.answered_s = clock()
     clock.now += 256.0
     progress.move(State.COMPLETED)
 
     assert progress.stages() == StageSeconds(
-        queue=17.0, validate=2.0, cache=12.0, gemini=32.0, backoff=64.0, aggregate=384.0, total=511.0
+        queue=9.0, validate=2.0, cache=132.0, gemini=16.0, backoff=32.0, aggregate=320.0, total=511.0
     )
+
+
+def test_a_request_that_gave_up_waiting_for_a_place_spent_its_time_in_the_queue():
+    clock = Clock()
+    progress = _under_way(clock)
+    progress.move(State.PROCESSING)
+    progress.begin_waiting()
+    clock.now += 5.0
+    progress.answered_s = clock()
+    progress.move(State.FAILED)
+
+    assert progress.stages() == StageSeconds(5.0, 0.0, 0.0, 0.0, 0.0, 0.0, 5.0)
 
 
 @given(
@@ -187,9 +189,11 @@ def test_parts_sum_to_the_total_wherever_a_request_fails(spent: list[float], fai
     assert all(part >= -1e-9 for part in parts)
 
 
-def test_code_that_works_for_no_request_touches_none():
-    def refresh() -> Progress | None:
-        begin_processing()
-        return current_progress.get()
+def test_work_for_no_request_is_in_no_population():
+    population = Population()
+    Progress(population)
 
-    assert Context().run(refresh) is None
+    background = Context().run(begin_processing)
+
+    assert background.state is State.PROCESSING
+    assert population.started == 1

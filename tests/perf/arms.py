@@ -1,4 +1,4 @@
-"""The servers that are compared, each a process of its own on a core of its own, and the CPU time that each has used."""
+"""The servers that are compared, each a process on a core of its own, and the CPU time that each has used."""
 
 import os
 import re
@@ -24,7 +24,7 @@ class Arm:
 
     def cpu_s(self) -> float:
         """CPU seconds of all its threads so far, ended ones included, by the kernel's clock of that process."""
-        # MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED) of linux/include/linux/posix-timers.h: what clock_getcpuclockid gives.
+        # MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED) in Linux: what clock_getcpuclockid gives.
         return time.clock_gettime((~self.pid << 3) | 2)
 
 

@@ -71,9 +71,10 @@ class _Connection(asyncio.Protocol):
 
 def post(body: bytes, path: str = "/process") -> bytes:
     """A whole request."""
-    return (
-        b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-        % (path.encode(), len(body), body)
+    return b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
+        path.encode(),
+        len(body),
+        body,
     )
 
 

@@ -25,7 +25,13 @@ class Measured:
 
 
 def measure(
-    arms: Sequence[Arm], *, bar: str, requests: Callable[[Arm, int], Requests], rounds: int, count: int, connections: int
+    arms: Sequence[Arm],
+    *,
+    bar: str,
+    requests: Callable[[Arm, int], Requests],
+    rounds: int,
+    count: int,
+    connections: int,
 ) -> list[Measured]:
     """Drive ``count`` requests an arm and round; the first round warms up and is thrown away."""
     spent: dict[str, list[float]] = {arm.name: [] for arm in arms}
