@@ -1,66 +1,20 @@
 """A real load process against a server that counts: what it says, what it records, how it ends."""
 
-import contextlib
 import itertools
 import json
 import resource
-import signal
-import subprocess
 import sys
 import time
 from collections import Counter, defaultdict
-from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
 from loadtests import generate, scenarios
 from loadtests.workload import Workload
-from reports.samples import iter_batches
-from reports.schema import SAMPLE_SCHEMA
 from tests.echo_server import EchoServer
+from tests.generator_process import finish, generator, news, read, run_until
 
 CLIENTS = ["lean", "fast"]
-
-
-@contextlib.contextmanager
-def generator(run_dir, url, *flags, users=20, **popen):
-    command = [sys.executable, "-m", "loadtests.generate", "--url", url, "--run-dir", str(run_dir)]
-    command += ["--users", str(users), "--spawn-rate", "500", *map(str, flags)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **popen)
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-def news(process):
-    """The next line of the protocol; None at its end."""
-    line = process.stdout.readline()
-    return json.loads(line) if line else None
-
-
-def finish(process):
-    """Stop the load; the lines still to come, the last of which says how many requests were recorded."""
-    process.send_signal(signal.SIGTERM)
-    output, errors = process.communicate(timeout=30)
-    assert (process.returncode, errors) == (0, "")
-    return [json.loads(line) for line in output.splitlines()]
-
-
-def run_until(process, requests):
-    """Wait for so many requests; all lines until then."""
-    lines = []
-    while not lines or lines[-1].get("requests", 0) < requests:
-        lines.append(news(process))
-        assert lines[-1] is not None, process.stderr.read()
-    return lines
-
-
-def read(run_dir):
-    return pa.Table.from_batches(iter_batches(Path(run_dir)), schema=SAMPLE_SCHEMA).to_pylist()
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -69,7 +23,7 @@ def test_every_answer_is_recorded_once_users_follow_their_seed_and_a_stop_awaits
         flags = ("--client", client, "--block", 2, "--first-user", 100, "--seed", 9)
         with generator(tmp_path, server.url, *flags) as process:
             lines = run_until(process, 40)
-            server.delay_s = lambda: 1.2
+            server.delay_s = lambda: 2.5
             while lines[-1]["in_flight"] < 5:
                 lines.append(news(process))
             stopped_ns = time.time_ns()
@@ -88,8 +42,8 @@ def test_every_answer_is_recorded_once_users_follow_their_seed_and_a_stop_awaits
     assert kinds == {(200, "", "miss", 1, 2)}
     assert all(s["latency_ns"] >= 50_000_000 and s["sent_at"] >= s["scheduled_at"] for s in samples)
     assert all(s["gemini_ms"] == 1.5 and s["output_tokens"] == 41 for s in samples)
-    assert max(s["sent_at"] for s in samples) < stopped_ns + 500_000_000
-    assert any(s["sent_at"] + s["latency_ns"] > stopped_ns + 500_000_000 for s in samples)
+    assert max(s["sent_at"] for s in samples) < stopped_ns + 1_000_000_000
+    assert any(s["sent_at"] + s["latency_ns"] > stopped_ns + 1_000_000_000 for s in samples)
 
     asked = defaultdict(list)
     for sample in sorted(samples, key=lambda sample: sample["sent_at"]):

@@ -26,7 +26,7 @@ from reports.store import RunStore
 from server.gemini.faults import FaultScript
 from server.settings import Settings
 from tests.echo_server import EchoServer
-from tests.test_loadtests_generator import finish, generator, news, read, run_until
+from tests.generator_process import finish, generator, news, read, run_until
 
 NAMED = ["agents", "brownout", "open", "ramp", "soak", "spike", "stairs", "stampede", "steady"]
 
