@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message
 
-from dash_app import router, shell
+from dash_app import export_route, router, shell
 from dash_app.compression import PrecompressedSuites
 from dash_app.library import Library
 from dash_app.live import server_metrics
@@ -54,6 +54,7 @@ def build(settings: Settings) -> ASGIApp:
     followed = settings.server
     feed = Feed(library, None if followed is None else lambda feed: server_metrics.follow(feed, followed))
     add_routes(server, feed)
+    export_route.add_route(server, library)
     server.add_middleware(PrecompressedSuites)
     server.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=_GZIP_LEVEL)  # leaves what is packed alone
     asyncio.run(_request_once(server, "/"))

@@ -148,6 +148,7 @@ def _stages_card(span: int) -> html.Section:
         "Where a request's time went",
         "mean time by server stage, each panel to its own scale",
         span=span,
+        height=300,
         reading="What the server said in Server-Timing: the stages of a request sum to its total. Means over all "
         "measured requests of a population; the median of a stage says little about the whole.",
     )

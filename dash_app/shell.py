@@ -57,6 +57,7 @@ _THEME: dict[str, Any] = {
 _NAV = (
     ("Live", "/", "live", "L"),
     ("Runs", "/runs", "runs", "R"),
+    ("Run", "/run/latest", "run", "N"),
     ("Compare", "/compare", "compare", "C"),
 )
 
@@ -70,6 +71,7 @@ def layout() -> dmc.MantineProvider:
                     id="nav-burger", size="sm", hiddenFrom="sm", opened=False, **attributes(aria_label="Navigation")
                 ),
                 html.A([html.Span(className="logo"), "tailgate"], href="/", className="brand"),
+                html.A("● LIVE", href="/", id="live-badge", className="pill good", hidden=True),
                 html.Span(className="header-space"),
                 dmc.ActionIcon(
                     html.Span(className="icon icon-theme"),
@@ -87,6 +89,7 @@ def layout() -> dmc.MantineProvider:
             html.Div(
                 [
                     dmc.NavLink(
+                        id=f"nav-{icon}",
                         label=label,
                         href=href,
                         active="exact",
@@ -100,7 +103,7 @@ def layout() -> dmc.MantineProvider:
             html.Div(
                 [
                     html.Div("keys"),
-                    html.Div([html.Kbd("L"), html.Kbd("R"), html.Kbd("C"), " go"]),
+                    html.Div([html.Kbd("L"), html.Kbd("R"), html.Kbd("N"), html.Kbd("C"), " go"]),
                     html.Div([html.Kbd("T"), " theme ", html.Kbd("/"), " filter"]),
                 ],
                 className="nav-keys",
@@ -140,6 +143,7 @@ def register(app: Dash) -> None:
         ClientsideFunction("tailgate", "navbar"),
         Output("shell", "navbar"),
         Output("nav-burger", "opened"),
+        Output("nav-run", "active"),
         Input("nav-burger", "opened"),
         Input("url", "pathname"),
         State("shell", "navbar"),

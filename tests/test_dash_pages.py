@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from reports import readable
 from reports.store import RunStore
-from tests.dash_browser import HEIGHT, SavedRuns, Watched, axe_violations, label_faults, watching
+from tests.dash_browser import HEIGHT, SavedRuns, Watched, axe_violations, label_faults, serving, watching
 
 pytestmark = pytest.mark.browser
 
@@ -230,3 +231,78 @@ def test_unproven_runs_carry_their_verdict_across_the_figures(wide: Watched, sav
     shown = page.evaluate("getComputedStyle(document.querySelector('.card-body:has(.figure)'), '::after').content")
     assert "ABORTED" in shown
     expect(page.locator(".banner.bad")).to_contain_text("Ctrl-C")
+
+
+def choose(page: Page, *run_ids: str) -> None:
+    """Tick runs in the table."""
+    for run_id in run_ids:
+        page.locator(f'.ag-center-cols-container [row-id="{run_id}"] .ag-checkbox-input').check()
+
+
+def test_runs_are_compared_tagged_marked_and_deleted(chromium: Browser, tmp_path: Path) -> None:
+    from tests.dash_fixtures import Traffic, save_run
+
+    ids = [save_run(tmp_path, Traffic(seconds=5, rate=40), minute=minute) for minute in range(3)]
+    store = RunStore(tmp_path)
+    with serving(tmp_path) as (address, _), watching(chromium, f"http://{address}") as watched:
+        page = watched.go("/runs")
+        expect(page.locator("#runs-compare")).to_be_disabled()
+        choose(page, ids[0])
+        page.locator("#runs-tags").fill("nightly")
+        page.keyboard.press("Enter")
+        page.locator("#runs-tag-apply").click()
+        expect(page.locator("#runs-said")).to_have_text("1 run tagged nightly")
+        assert store.open(ids[0]).manifest.tags == ["nightly"]
+        page.locator("#runs-baseline").click()
+        expect(page.locator(f'[row-id="{ids[0]}"] .icon-star')).to_be_visible()
+        assert store.open(ids[0]).manifest.baseline
+
+        page.locator("#runs-delete").click()
+        page.locator("#runs-delete-no").click()
+        assert store.ids() == ids
+        page.locator("#runs-delete").click()
+        expect(page.locator("#runs-confirm-what")).to_contain_text(ids[0])
+        page.locator("#runs-delete-yes").click()
+        expect(page.locator(f'[row-id="{ids[0]}"]')).to_have_count(0)
+        assert store.ids() == ids[1:]
+
+        choose(page, *ids[1:])
+        page.locator("#runs-compare").click()
+        page.wait_for_url(f"**/compare?a={ids[1]}&b={ids[2]}")
+        watched.settle()
+
+
+def test_a_first_visit_says_what_to_do(chromium: Browser, tmp_path: Path) -> None:
+    with serving(tmp_path / "none yet") as (address, _), watching(chromium, f"http://{address}") as watched:
+        for path in ("/runs", "/"):
+            page = watched.go(path)
+            expect(page.locator(".command code")).to_have_text("make bench")
+        page = watched.go("/run/latest")
+        expect(page.locator("h1")).to_have_text("No such run")
+
+
+def test_a_report_can_be_saved(wide: Watched, saved_runs: SavedRuns) -> None:
+    page = wide.go(f"/run/{saved_runs.b}")
+    with page.expect_download() as download:
+        page.locator("a[data-export]").click()
+    report = download.value.path().read_text()
+    assert download.value.suggested_filename == f"tailgate-{saved_runs.a}-vs-{saved_runs.b}.html"
+    assert "B relative to A" in report
+    refused = page.request.get(f"{wide.base}/export?run=../../etc/passwd")
+    assert (refused.status, refused.text().count("\n")) == (404, 1)
+    assert page.request.get(f"{wide.base}/export").status == 400
+
+
+def test_a_figure_can_be_saved_as_a_picture(wide: Watched, saved_runs: SavedRuns) -> None:
+    page = wide.go(f"/run/{saved_runs.storm}")
+    page.locator(".card", has=page.locator("#run-ecdf")).locator("summary").click()
+    with page.expect_download() as download:
+        page.locator('button[data-save="svg"][data-figure="run-ecdf"]').click()
+    assert "miss p50" in download.value.path().read_text()
+
+
+def test_what_the_latest_run_is_called_leads_to_it(wide: Watched, saved_runs: SavedRuns) -> None:
+    page = wide.go(f"/run/{saved_runs.storm[:17]}")
+    assert saved_runs.storm in page.locator("a[data-export]").get_attribute("href")
+    page.keyboard.press("n")
+    page.wait_for_url("**/run/latest")

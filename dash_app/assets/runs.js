@@ -23,7 +23,7 @@
       wrapperBorderRadius: 10,
       rowHeight: 38,
       headerHeight: 34,
-      cellHorizontalPadding: 12,
+      cellHorizontalPadding: 10,
     });
   };
 
@@ -54,7 +54,7 @@
   };
   cells.RunMode = function (props) {
     const run = props.data;
-    if (!run.mode) return null;
+    if (run.state === "damaged") return cells.RunState(props);
     return h("span", null, run.mode, run.arm ? h("span", { className: "arm arm-" + run.arm }, run.arm) : null);
   };
 

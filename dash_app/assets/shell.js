@@ -25,7 +25,7 @@
     navbar: function (opened, pathname, navbar) {
       const byBurger = window.dash_clientside.callback_context.triggered_id === "nav-burger";
       const open = byBurger && opened;
-      return [{ ...navbar, collapsed: { mobile: !open } }, open];
+      return [{ ...navbar, collapsed: { mobile: !open } }, open, pathname.startsWith("/run/")];
     },
   });
 
@@ -48,6 +48,26 @@
     const link = document.querySelector('[data-key="' + (/^[A-Z]$/.test(key) ? key : "") + '"]');
     if (link) link.click();
   });
+})();
+
+// The badge in the header: whether a run goes on, asked for while the page is looked at.
+(function () {
+  "use strict";
+  const EVERY_MS = 5000;
+
+  async function ask() {
+    const badge = document.getElementById("live-badge");
+    if (!badge || document.hidden) return;
+    try {
+      badge.hidden = !(await (await fetch("/live/status")).json()).running;
+    } catch (error) {
+      badge.hidden = true; // the app is gone: nothing is known to be live
+    }
+  }
+
+  setInterval(ask, EVERY_MS);
+  document.addEventListener("visibilitychange", ask);
+  setTimeout(ask, 1000);
 })();
 
 // Buttons that copy, share and save, wherever they stand.
@@ -77,6 +97,8 @@
 
   document.addEventListener("click", function (event) {
     closeReadings(event.target.closest("details.how"));
+    const exported = event.target.closest("a[data-export]");
+    if (exported) exported.href = exported.dataset.export + "&theme=" + window.tailgateTheme;
     const button = event.target.closest("button[data-copy], button[data-share], button[data-save]");
     if (!button) return;
     if (button.dataset.copy) copy(button, button.dataset.copy);

@@ -101,6 +101,10 @@ class Feed:
                 self._followed.clear()
                 self._server_frames.clear()
 
+    def running(self) -> list[str]:
+        """The ids of the runs that go on now. Reads their manifests: call it in a thread."""
+        return list(_running(self._library))
+
     def history(self, have: dict[str, int], seconds: float) -> list[bytes]:
         """Encoded frames of the last ``seconds`` of each running run, above the ``seq`` that the caller has of it."""
         wanted: list[bytes] = []

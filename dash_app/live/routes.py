@@ -40,6 +40,11 @@ def add_routes(server: FastAPI, feed: Feed) -> None:
                 with contextlib.suppress(*_GONE):
                     await socket.close(code=1013, reason="too slow; come back for the rest")
 
+    @server.get("/live/status", include_in_schema=False)
+    async def status() -> dict[str, int]:
+        """How many runs go on now."""
+        return {"running": len(await asyncio.to_thread(feed.running))}
+
     @server.get("/live/history", include_in_schema=False)
     async def history(request: Request) -> Response:
         """`?seconds=300&have=<run>:<seq>&have=...`: a JSON array of frames. Nonsense counts as not given."""

@@ -13,11 +13,12 @@ from dash.development.base_component import Component
 from dash_app import cards, facts, judging, kpis, run_figures
 from dash_app.courses import courses
 from dash_app.library import Library, OpenRun
+from dash_app.missing import missing
 from dash_app.router import Page
 from dash_app.view import RunView, population
 from reports import readable
 from reports.attainment import Attainment
-from reports.errors import RunDamaged, RunNotFound, StoreError
+from reports.errors import StoreError
 from reports.figures import THEMES, relative_change
 from reports.schema import Manifest
 from reports.slo import SloError, parse_slo
@@ -28,9 +29,9 @@ def register(app: Dash, library: Library) -> Page:
 
     async def layout(run_id: str, query: dict[str, str]) -> html.Div:
         try:
-            opened, other = await asyncio.to_thread(library.open_with_arm_a, run_id)
+            opened, other = await asyncio.to_thread(_open, library, run_id)
         except StoreError as error:
-            return _not_there(error)
+            return missing(error, lambda near: f"/run/{near}")
         return _layout(opened, other, RunView.of(query))
 
     @app.callback(
@@ -98,21 +99,9 @@ def register(app: Dash, library: Library) -> Page:
     return Page(re.compile("/run/(?P<run_id>.+)"), "Run · Tailgate", layout)
 
 
-def _not_there(error: StoreError) -> html.Div:
-    nearest = error.nearest if isinstance(error, RunNotFound) else []
-    near: list[Component] = []
-    if nearest:
-        links = [html.Li(html.A(run_id, href=f"/run/{run_id}", className="mono")) for run_id in nearest]
-        near = [html.P("Nearest to it:"), html.Ul(links)]
-    return html.Div(
-        [
-            html.H1("Damaged run" if isinstance(error, RunDamaged) else "No such run"),
-            html.P(str(error), className="headline"),
-            *near,
-            html.P(html.A("All runs", href="/runs")),
-        ],
-        className="page",
-    )
+def _open(library: Library, name: str) -> tuple[OpenRun, OpenRun | None]:
+    """The run that is meant by an id, the beginning of one, or ``latest``; and its arm A. Raises ``StoreError``."""
+    return library.open_with_arm_a(library.store.resolve(name))
 
 
 def _layout(opened: OpenRun, other: OpenRun | None, view: RunView) -> html.Div:
@@ -136,7 +125,7 @@ def _layout(opened: OpenRun, other: OpenRun | None, view: RunView) -> html.Div:
             dcc.Store(id="run-brush", data=list(view.brush) if view.brush else None),
             dcc.Store(id="run-address"),
             *([dcc.Store(id="run-a", data=other.id), _arms(other, opened)] if other is not None else []),
-            _actions(opened),
+            _actions(opened, other),
             head,
             *_remarks(opened),
             *([html.P(id="run-verdict", className="headline verdict")] if other is not None else []),
@@ -170,9 +159,16 @@ def _arms(a: OpenRun, b: OpenRun) -> html.Div:
     return html.Div([side("A", a), html.Span("vs", className="muted"), side("B", b)], className="header-context")
 
 
-def _actions(opened: OpenRun) -> html.Div:
+def _actions(opened: OpenRun, other: OpenRun | None) -> html.Div:
+    """What can be done with the run, in the header where there is room."""
+    runs = [other.id, opened.id] if other is not None else [opened.id]
+    export = "/export?" + "&".join(f"run={run_id}" for run_id in runs)
     return html.Div(
-        [html.Button("Share link", className="button", **cards.attributes(data_share=""))], className="header-actions"
+        [
+            html.Button("Share link", className="button", **cards.attributes(data_share="")),
+            html.A("Save report", href=export, className="button", download="", **cards.attributes(data_export=export)),
+        ],
+        className="header-actions",
     )
 
 
@@ -219,7 +215,8 @@ def _headline(opened: OpenRun) -> list[str | Component]:
             said.append(f"{name}: p50 {p50}, p99 {p99}. ")
     if summary.failures:
         worst = max(summary.failures_by_reason.items(), key=lambda item: item[1], default=("", 0))
-        said.append(f"{readable.count(summary.failures)} failed, most {worst[0]} ({readable.count(worst[1])}).")
+        failed = html.A(f"{readable.count(summary.failures)} failed", href=f"/errors/{opened.id}")
+        said += [failed, f", most {worst[0]} ({readable.count(worst[1])})."]
     else:
         said.append(f"No failures in {readable.count(summary.requests)} requests.")
     return said
