@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reports.__main__ import main as reports_main
 from reports.attainment import Observation
 from reports.capacity import Capacity, assess, level_of, load_of, process_load, unit_of
 from reports.capacity_search import Bracket, LevelVerdict, SearchPlan, Tried, bracket, next_load
@@ -268,3 +269,19 @@ def test_the_load_of_an_open_loop_is_its_rate(tmp_path: Path) -> None:
 def test_a_server_that_is_not_ours_has_no_size(tmp_path: Path) -> None:
     stretch = Stretch(miss_ms=[300.0] * 100, server_cpu_s=None, server_rss_bytes=None)
     assert process_load(level_of(save_measured(tmp_path, [stretch]))) is None
+
+
+def test_the_command_prints_every_level_and_exits_with_what_it_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved_capacity(tmp_path, "p99<2s")
+
+    def code(slo: str) -> int:
+        return reports_main(["--runs", str(tmp_path), "capacity", "latest", "--slo", slo])
+
+    assert code("p99<2s") == 0
+    shown = capsys.readouterr().out
+    for figure in (" 100", " 200", " 400", "300 ms", "900 ms", "4.00 s", "10,000", "1,000,000"):
+        assert figure in shown
+    assert code("p99<100ms") == 3
+    assert code("p99.99<9s") == 5

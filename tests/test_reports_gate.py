@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from reports import gate
+from reports.__main__ import main as reports_main
 from reports.baseline import Baseline, BaselineError, check_same_workload, measure_baseline, read_baseline
 from reports.gate import Check, GateError, Verdict, hold_gate, read_gate_file
 from reports.junit import junit_xml
@@ -241,3 +242,73 @@ def test_a_baseline_without_a_metric_now_cannot_be_judged(tmp_path: Path) -> Non
         tmp_path / "few", [Stretch(miss_ms=[300.0] * 1500, at_s=30.0 * n) for n in range(4)], experiment="e", arm="A"
     )
     assert code([few_hits, now[1]], baseline=blind) == 5
+
+
+def command(root: Path, *arguments: object) -> int:
+    return reports_main(["--runs", str(root), *map(str, arguments)])
+
+
+def test_the_command_exits_with_what_it_found_and_writes_what_it_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs, path = tmp_path / "runs", tmp_path / "baseline.json"
+    experiment(runs, 1.0)
+    assert command(runs, "gate", "e", "--write-baseline", path) == 0
+    file = tmp_path / "gate.toml"
+    file.write_text('slo = "p99<1s"\nbaseline = "baseline.json"\n')
+    junit, markdown = tmp_path / "gate.xml", tmp_path / "gate.md"
+    assert command(runs, "gate", "e", "--file", file, "--junit", junit, "--markdown", markdown) == 0
+    assert ElementTree.parse(junit).getroot().get("failures") == "0"
+    assert markdown.read_text().count("✅") == 7
+    assert command(runs, "gate", "e", "--file", file, "--slo", "p99<200ms") == 3  # the command line goes first
+
+    worse = tmp_path / "worse"
+    experiment(worse, 2.0)
+    assert command(worse, "gate", "latest", "--file", file) == 4
+    assert command(worse, "gate", "latest", "--file", file, "--tolerance", "2") == 0
+    spoiled = tmp_path / "spoiled"
+    save_measured(spoiled, [Stretch(miss_ms=[1.0] * 2000, generator_cpu=0.99)])
+    assert command(spoiled, "gate", "--slo", "p99<1s") == 5
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["gate", "nonesuch", "--slo", "p99<1s"],
+        ["gate", "--slo", "p99<0s"],
+        ["gate"],
+        ["gate", "--file", "nowhere.toml"],
+        ["gate", "--slo", "p99<1s", "--baseline", "nowhere.json"],
+        ["gate", "--write-baseline", "baseline.json"],
+        ["gate", "--slo", "p99<1s", "--junit", "/nonesuch/gate.xml"],
+        ["capacity", "nonesuch", "--slo", "p99<1s"],
+        ["capacity", "--slo", "p99"],
+        ["cost", "--prices", "nowhere.toml"],
+    ],
+)
+def test_what_a_user_gets_wrong_is_one_line_and_exit_2(
+    tmp_path: Path, arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_measured(tmp_path / "runs", steady())
+    monkeypatch.chdir(tmp_path)
+    assert command(tmp_path / "runs", *arguments) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not (tmp_path / "baseline.json").exists()
+
+
+@pytest.mark.parametrize("arguments", [["gate", "--tolerance", "much"], ["gate", "--tolerance", "-1"], ["capacity"]])
+def test_a_wrong_flag_is_one_line_and_exit_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        reports_main(arguments)
+    assert stop.value.code == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_costs_are_printed_for_each_run_of_an_experiment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    experiment(tmp_path, 1.0)
+    assert command(tmp_path, "cost", "e") == 0
+    shown = capsys.readouterr().out
+    assert "gemini-2.5" in shown
+    assert "100.0%" in shown  # the bare handler answers everything "from its cache"
+    assert "50.0%" in shown
