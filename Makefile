@@ -12,7 +12,7 @@ SCENARIO ?= steady
 SEED ?= 42
 PORT ?=
 BENCH_FLAGS ?=
-TEST_FLAGS ?= -n 2 --dist loadfile
+TEST_FLAGS ?=
 
 SLO ?= p99<1s,failed<1%
 RUN ?= latest
@@ -21,7 +21,7 @@ RUN ?= latest
 given = $(if $(findstring default,$(origin $1))$(findstring file,$(origin $1)),,--$2 '$($1)')
 LOAD_FLAGS = $(call given,DURATION,duration) $(call given,SCENARIO,scenario) $(call given,SEED,seed) $(if $(PORT),--port $(PORT)) $(if $(filter-out ab,$(MODE)),--mode $(MODE))
 
-.PHONY: help install install-dev bench capacity ablate baseline compare gate serve dash screenshots test lint typecheck perf lock clean
+.PHONY: help install install-dev bench capacity ablate baseline compare gate serve dash screenshots test test-slow lint typecheck perf lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -78,8 +78,13 @@ dash: .venv/.installed ## Browse reports, live and saved
 screenshots: .venv/.installed-dev ## The README's pictures, from the latest run or RUN=id
 	@$(BIN)/python -m docs.screenshots $(RUN) $(SCREENSHOT_FLAGS)
 
-test: .venv/.installed-dev ## The whole test suite
-	@$(BIN)/python -m pytest $(TEST_FLAGS)
+test: .venv/.installed-dev ## The test suite, on both cores; three minutes at most
+	@$(BIN)/python -m pytest $(SUITE) -m "not slow" $(TEST_FLAGS)
+
+test-slow: .venv/.installed-dev ## The tests that need long live runs
+	@$(BIN)/python -m pytest $(SUITE) -m slow $(TEST_FLAGS)
+
+SUITE = -n 2 --dist loadfile
 
 lint: .venv/.installed-dev ## ruff: style, imports, docstrings
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -1,7 +1,7 @@
 """The recorder: every request exactly, with its times in ns, in columns, on disk within a second.
 
 Recording appends one tuple; all other work is done 256 rows at a time. ``tests/perf`` and ``python -m
-loadtests.recorder_cost`` measure what it costs.
+tests.perf_generator`` measure what it costs.
 """
 
 from __future__ import annotations

@@ -3,9 +3,12 @@
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.truth_runs import bench, samples, take_precedence, truth_server
 
 
+@pytest.mark.slow
 def test_all_but_the_last_second_of_a_killed_load_process_is_in_the_report(tmp_path: Path) -> None:
     with truth_server(tmp_path / "log", "constant") as server:
         # So few that only the flush of each second, not a full batch, can have put them on disk.

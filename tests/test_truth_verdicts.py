@@ -34,6 +34,7 @@ def busy_loops(count: int) -> Iterator[None]:
             loop.wait()
 
 
+@pytest.mark.slow
 def test_a_generator_that_shares_its_core_with_busy_loops_is_called_generator_bound(tmp_path: Path) -> None:
     with truth_server(tmp_path / "log", "constant") as server:
         flags = ("--host", server.url, "--users", 1500, "--ramp", 0.5, "--warmup", 1, "--duration", 2)
