@@ -84,7 +84,7 @@ class LeanClient:
         self._hub = transport.hub
         self._chunks: list[bytes] = []
         self._received = 0
-        self._head_open: list[bool] = []
+        self._head_open = [True]
         self._keep_alive = False
         self._outcome: str | None = None
         self._parked: Any = None
