@@ -20,8 +20,8 @@ def main() -> int:
 
     import uvloop
 
-    from server.app import ListenError, serve
     from server.logs import logging_to_stderr
+    from server.serving import ListenError, serve
 
     try:
         with logging_to_stderr(settings.log_level), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

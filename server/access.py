@@ -56,17 +56,18 @@ class Origins:
             return "Vary: Origin\r\n"
         return f"Access-Control-Allow-Origin: {origin}\r\nVary: Origin\r\nAccess-Control-Expose-Headers: {_EXPOSED}\r\n"
 
-    def preflight_headers(self, request: web.BaseRequest, methods: tuple[str, ...]) -> str:
-        """The answer to a preflight for a route that takes ``methods``."""
-        return (
-            f"{self.headers(request)}Access-Control-Allow-Methods: {', '.join(methods)}\r\n"
-            "Access-Control-Allow-Headers: Content-Type, Cache-Control, X-API-Key, X-Request-Id, traceparent\r\n"
-            "Access-Control-Max-Age: 600\r\n"
-        )
-
     def check_websocket(self, request: web.BaseRequest) -> None:
         """Raise :class:`ForbiddenOrigin` for a page of another origin: browsers do not protect WebSockets by CORS."""
         origin = request.headers.get("Origin")
         if origin is None or self._any or origin in self._allowed or origin == f"http://{request.host}":
             return
         raise ForbiddenOrigin(f"origin {origin!r:.80} is not in cors_origins")
+
+
+def preflight_headers(methods: tuple[str, ...]) -> str:
+    """What a preflight for a route that takes ``methods`` is told, besides the origins' own headers."""
+    return (
+        f"Access-Control-Allow-Methods: {', '.join(methods)}\r\n"
+        "Access-Control-Allow-Headers: Content-Type, Cache-Control, X-API-Key, X-Request-Id, traceparent\r\n"
+        "Access-Control-Max-Age: 600\r\n"
+    )

@@ -30,6 +30,7 @@ from server.policies.track import track
 from server.policy_state import AnswerStore, PolicyState
 from server.progress import Progress, begin_waiting, current_progress, mark_answered, spent_s
 from server.settings import Settings
+from server.tracing import Tracing
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,7 +50,9 @@ class Pipeline(NamedTuple):
     process: Process
 
 
-def build_pipeline(settings: Settings, state: PolicyState, execution: Execution, metrics: Metrics) -> Pipeline:
+def build_pipeline(
+    settings: Settings, state: PolicyState, execution: Execution, metrics: Metrics, tracing: Tracing | None = None
+) -> Pipeline:
     """Put the functions that answer a request inside the policies that ``settings`` switch on."""
     attempt_s = settings.deadline.attempt_ms / 1000
     identity = identity_of(settings.default_model, shared=settings.cache.share_between_agents)
@@ -110,6 +113,8 @@ def build_pipeline(settings: Settings, state: PolicyState, execution: Execution,
         reply = await generate(leg)
         return LegReply(reply, leg.attempts, (time.perf_counter() - started_s) * 1000)
 
+    leg = tracing.leg(run_leg) if tracing is not None else run_leg
+
     # Around each request.
     @keeping(state.store)
     async def ask(request: ProcessRequest, key: Key, no_cache: bool) -> Answer:
@@ -119,7 +124,7 @@ def build_pipeline(settings: Settings, state: PolicyState, execution: Execution,
     async def placed(request: ProcessRequest, progress: Progress) -> Answer:
         progress.begin_fan_out()
         try:
-            replies = await execution.fan_out(run_leg, legs_of(request, settings.default_model))
+            replies = await execution.fan_out(leg, legs_of(request, settings.default_model))
         finally:
             progress.end_fan_out()
         answer = aggregate(replies)

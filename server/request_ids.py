@@ -11,6 +11,11 @@ _VISIBLE_ASCII = re.compile(r"[!-~]{1,128}")
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
+def is_traceparent(sent: str | None) -> bool:
+    """Whether it is a valid ``traceparent``."""
+    return sent is not None and _TRACEPARENT.fullmatch(sent) is not None
+
+
 class RequestIds:
     """Makes the ids of one process: a random prefix and a number, unique without a random draw a request."""
 
@@ -30,7 +35,7 @@ class RequestIds:
 
     def traceparent(self, sent: str | None) -> str:
         """The ``traceparent`` to answer with: the one that was sent, if it is valid; else a new one, not sampled."""
-        if sent is not None and _TRACEPARENT.fullmatch(sent):
+        if sent is not None and is_traceparent(sent):
             return sent
         number = self._number()
         return f"{self._trace_prefix}{number:016x}-{number:016x}-00"

@@ -10,7 +10,7 @@ from functools import wraps
 
 from aiohttp import web
 
-from server.access import Origins
+from server.access import ApiKeys, Origins, preflight_headers
 from server.errors import MethodNotAllowed, NotFound, TailgateError
 from server.problems import problem_reply
 from server.replies import Reply
@@ -32,34 +32,50 @@ def dispatcher(routes: Routes, *, origins: Origins, ids: RequestIds) -> Handler:
                 return handler(request)
         return elsewhere(request)
 
-    @answering_errors(origins, ids)
+    @finishing(origins, ids)
     async def elsewhere(request: web.BaseRequest) -> Reply:
         methods = routes.get(request.path)
         if methods is None:
             raise NotFound(f"there is no {request.path!r:.200} here; routes: {', '.join(routes)}")
         allowed = tuple(methods)
         if request.method == "OPTIONS" and origins:
-            return Reply(204, b"", headers=origins.preflight_headers(request, allowed))
+            return Reply(204, b"", headers=preflight_headers(allowed))
         raise MethodNotAllowed(f"{request.path} takes {', '.join(allowed)}, not {request.method:.20}", allowed=allowed)
 
     return dispatch
 
 
-def answering_errors(origins: Origins, ids: RequestIds) -> Callable[[Handler], Handler]:
-    """Render the typed errors of a handler that does not do so itself."""
+def finishing(origins: Origins, ids: RequestIds) -> Callable[[Handler], Handler]:
+    """Render the typed errors of a handler that does not do so itself, and give its replies id and CORS headers."""
 
     def decorate(handler: Handler) -> Handler:
         @wraps(handler)
-        async def answering(request: web.BaseRequest) -> Reply | web.WebSocketResponse:
+        async def finished(request: web.BaseRequest) -> Reply | web.WebSocketResponse:
+            request_id = ids.request_id(request.headers.get("X-Request-Id"))
             try:
-                return await handler(request)
+                reply = await handler(request)
             except TailgateError as error:
-                sent = ids.request_id(request.headers.get("X-Request-Id"))
-                headers = f"X-Request-Id: {sent}\r\n"
+                reply = problem_reply(error, request_id)
+            if isinstance(reply, Reply):
+                reply.headers += f"X-Request-Id: {request_id}\r\n"
                 if origins:
-                    headers += origins.headers(request)
-                return problem_reply(error, sent, headers=headers)
+                    reply.headers += origins.headers(request)
+            return reply
 
-        return answering
+        return finished
+
+    return decorate
+
+
+def guarded(api_keys: ApiKeys) -> Callable[[Handler], Handler]:
+    """Ask for the API key first, where keys are set."""
+
+    def decorate(handler: Handler) -> Handler:
+        @wraps(handler)
+        async def checked(request: web.BaseRequest) -> Reply | web.WebSocketResponse:
+            api_keys.check(request)
+            return await handler(request)
+
+        return checked if api_keys else handler
 
     return decorate

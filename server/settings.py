@@ -159,6 +159,18 @@ class LiveSettings(BaseModel):
     )
 
 
+class OtelSettings(BaseModel):
+    """OpenTelemetry traces: a span a request and a span a leg. Needs the extra `otel`; costs about 60 us a request."""
+
+    model_config = _GROUP
+
+    enabled: bool = Field(False, description="send traces")
+    endpoint: Annotated[str, Field(pattern=r"^https?://\S+$")] = Field(
+        "http://127.0.0.1:4318/v1/traces", description="OTLP over HTTP: where to"
+    )
+    service_name: Annotated[str, Field(min_length=1)] = Field("tailgate", description="name of this service in them")
+
+
 class Settings(BaseModel):
     """Tailgate's reference server: a validated, decorated, concurrent Gemini pipeline behind HTTP."""
 
@@ -189,6 +201,7 @@ class Settings(BaseModel):
     fallback: FallbackSettings = FallbackSettings()
     mock: MockSettings = MockSettings()
     live: LiveSettings = LiveSettings()
+    otel: OtelSettings = OtelSettings()
 
     @model_validator(mode="after")
     def _asks_for_a_key_where_others_can_reach_it(self) -> Self:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from server.app import App, build_app, listening
+from server.app import App, build_app
+from server.serving import listening
 from server.settings import Settings
 
 READY = re.compile(r"^tailgate server ready on (http://127\.0\.0\.1:(\d+)) \(mode (\w+), client ([\w-]+)\)$")

@@ -10,12 +10,14 @@ from collections import Counter
 from hashlib import sha256
 
 import aiohttp
+import psutil
 import pytest
 from aiohttp import web
 
-from server.app import build_app, listening
+from server.app import build_app
 from server.lifecycle import State
 from server.models import Problem, ProcessReply
+from server.serving import listening
 from server.settings import Settings
 from tests.server_process import LocalServer, ask, clean_environment, connection, local_server, server_process
 
@@ -101,8 +103,8 @@ async def test_stale_answers_say_so_with_a_negative_ttl():
 
 async def test_retries_show_in_attempts_backoff_and_state(tmp_path):
     faults = tmp_path / "faults.toml"
-    faults.write_text('[[fault]]\nat_s = 0\nfor_s = 0.15\nkind = "unavailable"\n')
-    retry = {"attempts": 10, "base_s": 0.2}
+    faults.write_text('[[fault]]\nat_s = 0\nshare = 0.6\nkind = "unavailable"\n')
+    retry = {"attempts": 10, "base_s": 0.01}
     async with local_server(mock={"profile": "zero", "faults": str(faults)}, retry=retry) as server:
         reply, body = await _exchange(server, ask("a", "p", "q"))
         population = server.app.population
@@ -247,8 +249,9 @@ async def test_routes_about_the_server_itself():
     async with local_server(mode="sync", sync_threads=3) as server:
         answers = {}
         for path in ("/healthz", "/readyz", "/config", "/openapi.json", "/healthz?x=1"):
-            async with server.session.get(server.url + path) as reply:
+            async with server.session.get(server.url + path, headers={"X-Request-Id": "mine"}) as reply:
                 assert (reply.status, reply.content_type) == (200, "application/json")
+                assert reply.headers["X-Request-Id"] == "mine"
                 answers[path] = await reply.json()
         async with server.session.head(f"{server.url}/healthz") as head:
             assert (head.status, head.headers["Content-Length"], await head.read()) == (200, "15", b"")
@@ -286,13 +289,15 @@ async def test_cors_only_for_listed_origins():
         preflight_headers = {"Origin": "http://page.example", "Access-Control-Request-Method": "POST"}
         async with server.session.options(f"{server.url}/process", headers=preflight_headers) as preflight:
             pass
+        async with server.session.get(f"{server.url}/config", headers=preflight_headers) as config:
+            pass
     async with local_server() as server:
         silent, _ = await _exchange(server, ask(), Origin="http://page.example")
         async with server.session.options(f"{server.url}/process", headers=preflight_headers) as no_preflight:
             pass
 
-    assert listed.headers["Access-Control-Allow-Origin"] == "http://page.example"
-    assert refused.headers["Access-Control-Allow-Origin"] == "http://page.example"
+    for each in (listed, refused, preflight, config):
+        assert each.headers["Access-Control-Allow-Origin"] == "http://page.example"
     assert "Server-Timing" in listed.headers["Access-Control-Expose-Headers"]
     assert "Access-Control-Allow-Origin" not in other.headers
     assert other.headers["Vary"] == "Origin"
@@ -482,3 +487,10 @@ def test_the_log_is_one_json_object_a_line():
     lines = [json.loads(line) for line in stderr.splitlines()]
     assert lines
     assert all({"time", "level", "logger", "message"} <= set(line) for line in lines)
+
+
+async def test_as_many_files_as_the_machine_allows_are_allowed():
+    with server_process() as server:
+        limits = psutil.Process(server.process.pid).rlimit(psutil.RLIMIT_NOFILE)
+
+    assert limits[0] == limits[1]
