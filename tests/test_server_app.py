@@ -106,7 +106,7 @@ async def test_retries_show_in_attempts_backoff_and_state(tmp_path):
     faults.write_text('[[fault]]\nat_s = 0\nshare = 0.6\nkind = "unavailable"\n')
     retry = {"attempts": 10, "base_s": 0.01}
     async with local_server(mock={"profile": "zero", "faults": str(faults)}, retry=retry) as server:
-        reply, body = await _exchange(server, ask("a", "p", "q"))
+        reply, body = await _exchange(server, ask("a", *"pqrstuvw"))
         population = server.app.population
         metrics = await (await server.session.get(f"{server.url}/metrics")).text()
 
