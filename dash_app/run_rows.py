@@ -17,7 +17,7 @@ def row(entry: RunEntry) -> dict[str, Any]:
     if manifest is None:
         return told
     told |= {
-        "started": f"{manifest.started_at:%Y-%m-%d %H:%M:%S}",
+        "started": f"{manifest.started_at:%Y-%m-%d %H:%M}",
         "mode": manifest.mode,
         "arm": manifest.arm,
         "scenario": manifest.scenario,

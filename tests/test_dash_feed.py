@@ -74,6 +74,18 @@ async def test_history_and_stream_together_lack_nothing(tmp_path: Path) -> None:
         assert fresh == [8, 9, 10, 11]
 
 
+async def test_a_long_history_is_asked_for_not_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sent as frames, it would fill the queue of every browser, which would be let go, come back, and be let go."""
+    monkeypatch.setattr(feed_module, "_QUEUE", 4)
+    run = live_run(tmp_path, TRAFFIC)
+    run.write(15)
+    feed = Feed(Library(tmp_path))
+    async with feed.subscription() as messages:
+        assert len(feed.history({}, 900)) == 15
+        run.write(1)
+        assert [message["type"] for message in await collected(messages, 2)] == ["runs", "tick"]
+
+
 async def test_a_torn_line_waits_until_it_is_whole(tmp_path: Path) -> None:
     run = live_run(tmp_path, TRAFFIC)
     run.write(2)
@@ -158,7 +170,7 @@ async def test_a_server_that_is_followed_becomes_frames(tmp_path: Path) -> None:
                 while len(frames) < 3:
                     message = orjson.loads(await anext(messages))
                     frames += [message] if message["type"] == "server" else []
-            assert [frame["seq"] for frame in frames] == [1, 2, 3]
+            assert [frame["seq"] for frame in frames] == [0, 1, 2]
             assert frames[0]["hit"] == [57, 10]
             assert (frames[0]["ended"], frames[0]["failed"]) == (16, 1)
             assert frames[0]["cpu"] == pytest.approx(0.4)

@@ -42,8 +42,9 @@
         const first = !this.connected;
         this.connected = true;
         this.retry = FIRST_RETRY_MS;
+        const known = message.runs.every((run) => this.store.runs.has(run.id));
         this.store.setRuns(message.runs);
-        if (first) this.backfill();
+        if (first || !known) this.backfill();
       } else if (message.type === "tick" || message.type === "server") {
         if (!this.waiting && this.store.lacksBefore(message)) this.backfill();
         if (this.waiting) this.waiting.push(message);

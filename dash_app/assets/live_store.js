@@ -117,10 +117,10 @@
       this.version++;
     }
 
-    // Whether frames between the last one taken and this one are missing.
+    // Whether frames between the last one taken and this one are missing; a source counts from 0.
     lacksBefore(frame) {
       const last = this.seqs.get(frame.run);
-      return last !== undefined && frame.seq > last + 1;
+      return frame.seq > (last === undefined ? 0 : last + 1);
     }
 
     take(frame) {

@@ -75,6 +75,7 @@ class Feed:
         self._server_frames: deque[Frame] = deque()
         self._server_said = b""
         self._followed: dict[str, _Followed] = {}
+        self._watchers = 0
         self._subscribers: set[asyncio.Queue[bytes | None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
@@ -84,22 +85,24 @@ class Feed:
     async def subscription(self) -> AsyncIterator[AsyncIterator[bytes]]:
         """Encoded messages from now on, the list of running runs first. Raises ``TooSlowError`` in the iteration."""
         queue: asyncio.Queue[bytes | None] = asyncio.Queue(_QUEUE)
-        self._subscribers.add(queue)
+        self._watchers += 1
         if self._task is None:
             self._ready.clear()
             self._task = asyncio.create_task(self._watch())
             self._task.add_done_callback(self._watch_ended)
         try:
             await self._ready.wait()
+            self._subscribers.add(queue)
             yield _drain(queue, first=[self._about, *([self._server_said] if self._server_said else [])])
         finally:
+            self._watchers -= 1
             self._subscribers.discard(queue)
-            if not self._subscribers and self._task is not None:
+            if not self._watchers and self._task is not None:
                 task, self._task = self._task, None
                 task.cancel()
-                await asyncio.wait([task])
                 self._followed.clear()
                 self._server_frames.clear()
+                await asyncio.wait([task])
 
     def running(self) -> list[str]:
         """The ids of the runs that go on now. Reads their manifests: call it in a thread."""
@@ -162,8 +165,9 @@ class Feed:
             if run_id in self._followed:
                 self._followed[run_id].manifest = manifest
             else:
-                path = self._library.store.root / run_id
-                self._followed[run_id] = _Followed(manifest, TickTail(path))
+                fresh = _Followed(manifest, TickTail(self._library.store.root / run_id))
+                await asyncio.to_thread(fresh.read)  # what is there already is history, to be asked for
+                self._followed[run_id] = fresh
         in_order = sorted((f.manifest for f in self._followed.values()), key=lambda m: (m.arm or "", m.id))
         about = [about_run(manifest) for manifest in in_order]
         self._about = orjson.dumps({"type": "runs", "runs": about})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -56,7 +57,8 @@ def metrics_url(server: str) -> str:
 async def follow(feed: Feed, server: str) -> None:
     """Pass frames of ``server`` to ``feed`` until cancelled; connect again whenever the connection is lost."""
     retry_s = _FIRST_RETRY_S
-    for connection in itertools.count():
+    while True:
+        source = f":server:{time.time_ns()}"  # a connection counts from 0 again, so each is a source of its own
         try:
             async with connect(metrics_url(server), open_timeout=5, max_size=1 << 20) as socket:
                 feed.say_of_server("")
@@ -66,7 +68,7 @@ async def follow(feed: Feed, server: str) -> None:
                         said = await socket.recv()
                     now = _Metrics.model_validate_json(said)
                     if before is not None:
-                        feed.keep_server_frame(_frame(f":server:{connection}", seq, before, now))
+                        feed.keep_server_frame(_frame(source, seq - 1, before, now))
                     before, retry_s = now, _FIRST_RETRY_S
         except ValidationError as error:
             first = error.errors()[0]

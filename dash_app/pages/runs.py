@@ -200,7 +200,7 @@ def _columns() -> list[dict[str, Any]]:
             "cellRenderer": "RunLink",
             # the cell shows more than its field: it is drawn again when its value changes only
             "valueGetter": {"function": "params.data.id + (params.data.baseline ? ' baseline' : '')"},
-            "width": 184,
+            "width": 164,
             "pinned": "left",
             "lockPinned": True,
             "sort": "desc",
@@ -229,7 +229,7 @@ def _columns() -> list[dict[str, Any]]:
             "headerName": "Validity",
             "cellRenderer": "RunState",
             "flex": 2,
-            "minWidth": 150,
+            "minWidth": 140,
             "tooltipField": "remark",
         },
         {
