@@ -15,7 +15,9 @@ from loadtests.ablate_options import POLICIES, read_options
 from loadtests.bench_plan import in_alternation
 from reports.ablation import ablate, difference_of_shares
 from reports.ablation_view import sentence
+from reports.blocks import block_figures, nearest_pairs
 from reports.cost import Price
+from reports.run import Run
 from reports.store import RunStore
 from tests.measured_runs import Stretch, minutes_later, save_measured
 
@@ -92,6 +94,28 @@ def test_an_effect_has_the_values_of_both_arms_and_the_change_between(tmp_path: 
     assert cpu.low < cpu.change < cpu.high
     tokens = effects["tokens per 1000"]
     assert tokens.with_policy == pytest.approx(1000 * 1500 / 3000 * (40 * 1.0 + 100 * 10.0) / 1e6)
+
+
+def test_failures_that_come_in_bursts_are_not_taken_for_so_many_witnesses(tmp_path: Path) -> None:
+    def failed(root: Path, per_block: Sequence[int]) -> Run:
+        stretches = [Stretch(miss_ms=[300.0] * 1000, failed=n, at_s=60.0 * i) for i, n in enumerate(per_block)]
+        return save_measured(root, stretches)
+
+    evenly = ablate("it", failed(tmp_path / "a", [20] * 4), failed(tmp_path / "b", [40] * 4), PRICE)
+    bursts = ablate("it", failed(tmp_path / "c", [80, 0, 0, 0]), failed(tmp_path / "d", [0, 160, 0, 0]), PRICE)
+    assert [effect.outcome for effect in evenly.effects if effect.name == "failed"] == ["earns"]
+    assert [effect.outcome for effect in bursts.effects if effect.name == "failed"] == ["cannot tell"]
+
+
+def test_blocks_are_paired_with_their_neighbours_in_time(tmp_path: Path) -> None:
+    def at(root: Path, starts: Sequence[float]) -> Run:
+        return save_measured(root, [Stretch(miss_ms=[300.0] * 100, at_s=start) for start in starts])
+
+    mine, theirs = at(tmp_path / "a", [0, 90]), at(tmp_path / "b", [60, 30])
+    pairs = nearest_pairs(block_figures(mine), block_figures(theirs))
+    started = [[block.block.started_ns - mine.manifest.started_ns for block in pair] for pair in pairs]
+    assert started == [[0, 30 * 10**9], [90 * 10**9, 60 * 10**9]]
+    assert len(nearest_pairs(block_figures(mine), block_figures(theirs)[:1])) == 1
 
 
 def test_runs_that_are_not_valid_get_no_verdict_but_their_figures(tmp_path: Path) -> None:

@@ -71,6 +71,24 @@ def test_without_noise_any_limit_is_bracketed_to_the_tolerance_in_few_levels(
     assert len(verdicts) <= steps + halvings + 15  # whole numbers add some steps at the low end
 
 
+def test_a_level_that_holds_above_one_that_misses_counts_for_nothing() -> None:
+    assert bracket({100: "holds", 200: "misses", 400: "holds", 800: "misses"}) == Bracket(100, 200, "server")
+
+
+def test_both_sides_of_what_stays_undecided_are_closed_in() -> None:
+    def measure(load: int) -> Repeat:
+        value = 5.0 if load <= 250 else 5000.0 if load >= 350 else 990.0  # 1% below the limit: nobody can tell
+        return Repeat(misses([value] * 2000))
+
+    found, levels = search(SearchPlan(start=300, most=1200, tolerance=0.1), measure)
+    undecided = sorted(load for load, level in levels.items() if judge_level(SLO, level) == "undecided")
+    assert undecided
+    assert found.low is not None
+    assert found.high is not None
+    assert undecided[0] / found.low <= 1.1
+    assert found.high / undecided[-1] <= 1.1
+
+
 def test_a_level_that_no_load_holds_is_said() -> None:
     found, levels = search(SearchPlan(start=8), lambda load: Repeat(misses([5000.0] * 2000)))
     assert found == Bracket(None, 1, "slo")
@@ -220,6 +238,7 @@ def test_sizes_are_enough_and_one_less_is_not(
     process, host = ProcessLoad(capacity, cores, rss, gemini_rps=capacity * 0.4), Host(host_cores, memory)
     size = size_for(target, process, host)
     assert size.processes * planned_load(process) >= target > (size.processes - 1) * planned_load(process)
+    assert planned_load(process) < capacity or capacity == 1  # some is left free
     fits = processes_per_host(process, host)
     assert size.hosts * fits >= size.processes > (size.hosts - 1) * fits
     assert size.gemini_rps == pytest.approx(target * 0.4)

@@ -101,8 +101,8 @@ def test_hits_and_misses_are_judged_apart() -> None:
 
 def test_the_strict_bound_is_strict() -> None:
     exactly = observed(hit=np.full(2000, 5.0))
-    assert [a.met for a in attain(parse_slo("hit.p99<5ms"), exactly)] == [False]
-    assert [a.met for a in attain(parse_slo("hit.p99<=5ms"), exactly)] == [True]
+    assert [(a.met, a.beyond) for a in attain(parse_slo("hit.p99<5ms"), exactly)] == [(False, 2000)]
+    assert [(a.met, a.beyond) for a in attain(parse_slo("hit.p99<=5ms"), exactly)] == [(True, 0)]
 
 
 def test_shares_rates_and_attempts_are_judged_by_their_value() -> None:
@@ -114,6 +114,8 @@ def test_shares_rates_and_attempts_are_judged_by_their_value() -> None:
     assert values["goodput>=10/s"] == (10.0, True)
     assert values["hit_share>66%"] == (pytest.approx(2 / 3), True)
     assert values["attempts<=1.6"] == (pytest.approx(50 / 30), False)
+    (share,) = attain(parse_slo("hit_share>66%"), run)
+    assert (share.beyond, share.samples, share.allowed) == (30, 90, pytest.approx(0.34))
 
 
 def test_a_percentile_is_withheld_with_fewer_than_ten_beyond_unless_the_share_decides() -> None:
