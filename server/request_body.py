@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, Final
 
 from aiohttp import hdrs, web
@@ -17,6 +16,7 @@ from server.models import DEFAULT_PARAMETERS, ProcessRequest
 
 MAX_BODY_BYTES: Final = 1 << 20
 _SHORT_BODY_BYTES: Final = 4096
+_MOST_REMEMBERED: Final = 2048
 
 _validate: Final = ProcessRequest.__pydantic_validator__.validate_json
 
@@ -73,17 +73,33 @@ def _check_media_type(sent: str) -> None:
 
 
 def understanding(identity: Identity) -> Callable[[bytes], tuple[ProcessRequest, Key]]:
-    """A function from a body to its request and the key of its answer, which remembers the latest 2048 short bodies.
+    """A function from a body to its request and the key of its answer, which remembers short bodies that came twice.
 
     What is answered from the cache has mostly been sent before, byte for byte; validating it again would find the same.
+    Bodies that come once are only counted, so that a stream of them neither evicts the others nor costs memory.
     """
+    remembered: dict[bytes, tuple[ProcessRequest, Key]] = {}
+    came_once: set[int] = set()
 
     def understand(body: bytes) -> tuple[ProcessRequest, Key]:
+        known = remembered.get(body)
+        if known is not None:
+            return known
         request = parse_request(body)
-        return request, identity(request)
+        understood = request, identity(request)
+        if len(body) <= _SHORT_BODY_BYTES:
+            came = hash(body)
+            if came in came_once:
+                if len(remembered) >= _MOST_REMEMBERED:
+                    remembered.clear()
+                remembered[body] = understood
+            else:
+                if len(came_once) >= 8 * _MOST_REMEMBERED:
+                    came_once.clear()
+                came_once.add(came)
+        return understood
 
-    remembered = lru_cache(maxsize=2048)(understand)
-    return lambda body: remembered(body) if len(body) <= _SHORT_BODY_BYTES else understand(body)
+    return understand
 
 
 def parse_request(body: bytes) -> ProcessRequest:

@@ -197,7 +197,7 @@ async def test_no_body_at_all_is_a_500_or_a_hang():
             assert reply.status in (200, 400, 422), (reply.status, body)
             assert ("results" in said) == (reply.status == 200)
 
-        @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
         @given(
             NEARLY.map(lambda value: json.dumps(value).encode()) | JSON.map(json.dumps).map(str.encode) | st.binary()
         )
@@ -224,7 +224,7 @@ def operations(live) -> dict[str, APIOperation]:
 
 @pytest.mark.parametrize("mode", GenerationMode, ids=lambda mode: mode.value)
 def test_schemathesis_finds_no_breach_of_the_contract(operations, mode: GenerationMode):
-    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.data())
     def check(data: st.DataObject) -> None:
         data.draw(operations["POST /process"].as_strategy(generation_mode=mode)).call_and_validate()

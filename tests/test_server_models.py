@@ -1,3 +1,4 @@
+import inspect
 import json
 import math
 
@@ -10,7 +11,7 @@ from server.answers import LegReply, aggregate, identity_of, legs_of
 from server.errors import InvalidRequest, MalformedRequest
 from server.gemini.protocol import GeminiReply, Parameters, Usage
 from server.models import PromptResult, TokenUsage
-from server.request_body import parse_request
+from server.request_body import parse_request, understanding
 
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40)
 REQUESTS = st.fixed_dictionaries(
@@ -189,3 +190,36 @@ def test_an_answer_is_what_the_models_say_and_sums_its_legs(texts: list[str], to
     assert usage.prompt_tokens == sum(tokens[: len(texts)])
     assert usage.total_tokens == usage.prompt_tokens + usage.output_tokens
     assert members["text"] == "\n\n".join(texts)
+
+
+def test_a_body_that_came_before_is_understood_the_same_and_in_the_end_not_anew():
+    understand = understanding(identity_of("m", shared=False))
+    body = orjson.dumps({"agent_id": "a", "prompts": ["p"]})
+
+    first, second, third = (understand(bytes(bytearray(body))) for _ in range(3))
+
+    assert first == second == third
+    assert third[0] is second[0]
+    assert first[0] is not second[0]
+
+
+def test_what_is_remembered_of_bodies_is_bounded_and_never_of_another():
+    understand = understanding(identity_of("m", shared=False))
+    bodies = [orjson.dumps({"agent_id": f"a{n}", "prompts": ["p"]}) for n in range(5000)]
+
+    for _ in range(3):
+        for n, body in enumerate(bodies):
+            request, key = understand(body)
+            assert request.agent_id == key[0] == f"a{n}"
+
+    kept = inspect.getclosurevars(understand).nonlocals
+    assert len(kept["remembered"]) <= 2048
+    assert len(kept["came_once"]) <= 8 * 2048
+
+
+def test_a_body_that_is_refused_is_refused_again():
+    understand = understanding(identity_of("m", shared=False))
+
+    for _ in range(3):
+        with pytest.raises(InvalidRequest):
+            understand(b"{}")

@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.settings import Settings
@@ -21,9 +21,9 @@ def _clean(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_without_any_source_the_defaults_hold():
-    settings, api_key = load_settings([])
+    loaded, api_key = load_settings([])
 
-    assert settings == Settings()
+    assert loaded == Settings()
     assert api_key is None
 
 
@@ -123,6 +123,7 @@ def test_a_wrong_value_in_a_variable_is_named(monkeypatch):
         load_settings([])
 
 
+@settings(max_examples=40, deadline=None)
 @given(words=st.lists(st.text(min_size=1, max_size=12), max_size=4))
 def test_no_command_line_gets_past_with_anything_but_settings_or_one_line(words: list[str]):
     with suppress(UsageError, SystemExit):  # -h ends it
