@@ -80,12 +80,30 @@ class BlockingExecution:
 
 
 class Worker:
-    """A worker of mode sync that a request holds; busy with ``running`` even after the request has given up on it."""
+    """A worker of mode sync. It is free again when it has been given back and its thread is out of all its calls."""
 
-    __slots__ = ("running",)
+    __slots__ = ("_calls", "_free", "_given_back")
 
-    def __init__(self) -> None:
-        self.running: asyncio.Future[GeminiReply] | None = None
+    def __init__(self, free: asyncio.Semaphore) -> None:
+        self._free = free
+        self._calls = 0
+        self._given_back = False
+
+    def runs(self, call: asyncio.Future[GeminiReply]) -> None:
+        """It makes a call."""
+        self._calls += 1
+        call.add_done_callback(self._ended)
+
+    def give_back(self) -> None:
+        """Its request has ended, or given up on it."""
+        self._given_back = True
+        if self._calls == 0:
+            self._free.release()
+
+    def _ended(self, call: asyncio.Future[GeminiReply]) -> None:
+        self._calls -= 1
+        if self._given_back and self._calls == 0:
+            self._free.release()
 
 
 class SyncExecution:
@@ -102,19 +120,11 @@ class SyncExecution:
         self._held: ContextVar[Worker | None] = ContextVar("worker", default=None)
 
     async def hold(self) -> Worker:
-        """Wait for a free worker and take it, for the running task and its children."""
+        """Wait for a free worker and take it, for the running task and its children, until it is given back."""
         await self._free.acquire()
-        worker = Worker()
+        worker = Worker(self._free)
         self._held.set(worker)
         return worker
-
-    def release(self, worker: Worker) -> None:
-        """Give a worker back, at once or when its thread is free again."""
-        running = worker.running
-        if running is None or running.done():
-            self._free.release()
-        else:
-            running.add_done_callback(lambda _: self._free.release())
 
     async def call(self, call: GeminiCall, timeout_s: float) -> GeminiReply:
         """Call the client in the worker's thread; a background refresh, which holds none, takes one for the call."""
@@ -122,15 +132,14 @@ class SyncExecution:
         worker = held or await self.hold()
         try:
             client, loop = self._client, asyncio.get_running_loop()
-            worker.running = loop.run_in_executor(
-                self._pool, lambda: client.generate_blocking(call, timeout_s=timeout_s)
-            )
+            running = loop.run_in_executor(self._pool, lambda: client.generate_blocking(call, timeout_s=timeout_s))
+            worker.runs(running)
             # Shielded: cancelling the future of an executor marks it done while its thread still works.
-            return await asyncio.shield(worker.running)
+            return await asyncio.shield(running)
         finally:
             if held is None:
                 self._held.set(None)
-                self.release(worker)
+                worker.give_back()
 
     async def fan_out(self, run: Callable[[A], Coroutine[Any, Any, R]], legs: Sequence[A]) -> list[R]:
         """In order."""

@@ -112,7 +112,7 @@ class LiveFrames:
 
     async def listen(self, request: web.BaseRequest) -> web.WebSocketResponse:
         """Send frames until the client or the server closes. Raises :class:`NoWebSocket`."""
-        socket = web.WebSocketResponse(heartbeat=30.0, compress=False, max_msg_size=1024)
+        socket = web.WebSocketResponse(timeout=1.0, heartbeat=30.0, compress=False, max_msg_size=1024)
         if not socket.can_prepare(request):
             raise NoWebSocket("this route is a WebSocket (RFC 6455): ask for an upgrade")
         await socket.prepare(request)
@@ -132,8 +132,7 @@ class LiveFrames:
 
     async def close(self) -> None:
         """Close all sockets: the server goes away."""
-        for socket in list(self._listeners):
-            await socket.close(code=1001, message=b"server shuts down")
+        await asyncio.gather(*[each.close(code=1001, message=b"server shuts down") for each in self._listeners])
 
     async def _tick(self) -> None:
         # What happened while nobody listened is in the cumulative counters, not in a first frame's news.

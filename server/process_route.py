@@ -89,8 +89,8 @@ class ProcessRoute:
             progress.move(State.FAILED)
             return self._refusal(error, request, progress, request_id, trace)
         finally:
-            if worker is not None and self._workers is not None:
-                self._workers.release(worker)
+            if worker is not None:
+                worker.give_back()
         stages = progress.stages()
         self._metrics.request_answered(200, outcome.status, stages, progress.attempts)
         more = self._origins.headers(request) if self._origins else ""

@@ -98,7 +98,7 @@ async def test_sync_runs_legs_one_by_one_in_another_thread():
     try:
         assert await execution.fan_out(_runner(execution), PROMPTS) == PROMPTS
     finally:
-        execution.release(worker)
+        worker.give_back()
         execution.close()
 
     assert client.most_under_way == 1
@@ -115,7 +115,7 @@ async def test_a_worker_is_taken_until_its_thread_is_free_even_when_its_request_
         try:
             await _runner(execution)("p")
         finally:
-            execution.release(worker)
+            worker.give_back()
 
     first = asyncio.create_task(request())
     await asyncio.to_thread(working.wait, 5)
@@ -132,6 +132,28 @@ async def test_a_worker_is_taken_until_its_thread_is_free_even_when_its_request_
     execution.close()
 
 
+async def test_a_worker_whose_call_was_hedged_is_free_when_both_calls_are_over():
+    go_on = {"slow": threading.Event(), "slower": threading.Event()}
+    client = StubGemini(lambda prompt: go_on[prompt].wait(5))
+    execution = SyncExecution(client, 2)
+    worker = await execution.hold()
+    calls = [asyncio.create_task(_runner(execution)(prompt)) for prompt in go_on]
+    while len(client.threads) < 2:  # noqa: ASYNC110  # a thread sends no event
+        await asyncio.sleep(0.001)
+    for call in calls:
+        call.cancel()
+    await asyncio.wait(calls)
+    worker.give_back()
+
+    await asyncio.wait_for(execution.hold(), 1)  # the second of two
+    go_on["slow"].set()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(execution.hold(), 0.05)
+    go_on["slower"].set()
+    await asyncio.wait_for(execution.hold(), 1)
+    execution.close()
+
+
 async def test_a_call_for_no_request_takes_a_worker_for_itself_alone():
     execution = SyncExecution(StubGemini(), 1)
 
@@ -139,7 +161,7 @@ async def test_a_call_for_no_request_takes_a_worker_for_itself_alone():
         assert await _runner(execution)("p") == "p"
     worker = await asyncio.wait_for(execution.hold(), 1)
 
-    execution.release(worker)
+    worker.give_back()
     execution.close()
 
 
