@@ -15,6 +15,8 @@ import pytest
 from aiohttp import web
 
 from server.app import build_app
+from server.gemini.mock_server import serving
+from server.gemini.simulation import Simulation
 from server.lifecycle import State
 from server.models import Problem, ProcessReply
 from server.serving import listening
@@ -88,6 +90,23 @@ async def test_a_thousand_who_ask_at_once_cost_one_call():
     }
     assert {body["attempts"] for _, body in bodies if body["cache"] == "collapsed"} == {0}
     assert counted == {"200/miss": 1, "200/collapsed": 999}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # google-genai's own, in its first call of a process
+@pytest.mark.parametrize("client", ["aiohttp", "minimal", "google-genai"])
+@pytest.mark.parametrize("mode", ["async", "sync"])
+async def test_live_clients_answer_over_http_and_a_stampede_is_one_call(client: str, mode: str):
+    async with (
+        serving(Simulation("50ms")) as upstream,
+        local_server(gemini_client=client, mode=mode, live={"base_url": upstream}) as server,
+    ):
+        bodies = [body for _, body in await asyncio.gather(*[_exchange(server, ask("a", "p")) for _ in range(20)])]
+        stats = await (await server.session.get(f"{upstream}/stats")).json()
+
+    assert [body.get("state", body) for body in bodies] == ["COMPLETED"] * 20
+    assert all(body["results"][0]["text"].startswith("p ") for body in bodies)
+    assert stats["total"] == 1
+    assert sum(body["attempts"] for body in bodies) == 1
 
 
 async def test_stale_answers_say_so_with_a_negative_ttl():
@@ -205,6 +224,25 @@ async def test_every_policy_can_be_switched_off(name: str):
         outcomes = [(await _exchange(server, ask()))[1]["cache"] for _ in range(2)]
 
     assert outcomes == (["bypass", "bypass"] if name == "cache" else ["miss", "hit"])
+
+
+async def test_a_late_call_is_hedged_and_both_attempts_are_counted(tmp_path):
+    faults = tmp_path / "faults.toml"
+    faults.write_text('[[fault]]\nat_s = 0\nshare = 0.03\nkind = "slow"\nfactor = 100\n')
+    mock = {"profile": "10ms", "faults": str(faults)}
+    async with local_server(mock=mock, hedge={"enabled": True, "budget_share": 1.0}) as server:
+        bodies = []
+        for start in range(0, 400, 20):
+            batch = [_exchange(server, ask("a", str(number))) for number in range(start, start + 20)]
+            bodies += [body for _, body in await asyncio.gather(*batch)]
+        text = await (await server.session.get(f"{server.url}/metrics")).text()
+
+    won = int(re.search(r"^tailgate_hedges_won_total (\d+)$", text, re.MULTILINE)[1])
+    cancelled = int(re.search(r'^tailgate_gemini_attempts_total\{outcome="cancelled"\} (\d+)$', text, re.MULTILINE)[1])
+    assert won >= 1
+    assert cancelled >= won
+    assert max(body["attempts"] for body in bodies) == 2
+    assert {body["state"] for body in bodies} == {"COMPLETED"}
 
 
 SENT_IDS = {"abc-123": True, "x" * 128: True, "x" * 129: False, "a b": False, '"\\': True, "é": False}
@@ -447,6 +485,20 @@ async def test_requests_that_outlast_the_drain_are_cut_off_and_that_is_said():
 
     assert code == 1
     assert stderr.count("\n") == 1
+
+
+async def test_a_listener_that_never_answers_does_not_hold_up_the_drain():
+    async with asyncio.timeout(10):
+        async with local_server() as server, connection(server.port) as (reader, writer):
+            writer.write(
+                b"GET /ws/metrics HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            )
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+            assert server.app.frames.listeners == 1
+            server.app.process.draining = True
+            await server.app.frames.close()
+            assert server.app.frames.listeners == 0
 
 
 def test_a_busy_port_is_one_line_that_names_it_and_exit_1():
