@@ -11,10 +11,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from reports.bins import BINS, quantile_ns
-from tests.dash_browser import serving, until, watching
+from tests.dash_browser import HEIGHT, axe_violations, label_faults, serving, until, watching
 from tests.dash_fixtures import LiveRun, Traffic, live_run
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 TRAFFIC = Traffic(seconds=60, rate=300, users=500, storm=(20, 26))
 
@@ -77,6 +77,23 @@ def test_what_is_shown_is_what_the_ticks_say_and_zoom_survives(
         assert shown == [[5, 12], [5, 12]]
         page.evaluate("document.getElementById('live-latency').emit('plotly_doubleclick')")
         page.wait_for_function("document.getElementById('live-load')._fullLayout.xaxis.range[1] > 35")
+
+
+def test_a_live_run_is_accessible_and_legible(chromium: Browser, running: LiveRun, tmp_path: Path) -> None:
+    running.write(45)
+    faults: list[str] = []
+    with serving(tmp_path) as (address, _), watching(chromium, f"http://{address}") as watched:
+        page = watched.go("/")
+        wait_for_seq(page, 44)
+        for theme, width in (("dark", 1600), ("dark", 390), ("light", 820), ("light", 390)):
+            if page.locator("html").get_attribute("data-mantine-color-scheme") != theme:
+                page.keyboard.press("t")
+            page.set_viewport_size({"width": width, "height": HEIGHT})
+            watched.settle()
+            page.wait_for_timeout(700)  # it draws twice a second
+            faults += [f"{theme} {width}: {fault}" for fault in axe_violations(page) + label_faults(page)]
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert not faults, "\n".join(faults)
 
 
 def test_key_figures_are_of_the_last_ten_seconds(chromium: Browser, running: LiveRun, tmp_path: Path) -> None:
