@@ -102,3 +102,9 @@ async def local_server(**settings: object) -> AsyncIterator[LocalServer]:
 
 def ask(agent_id: str = "agent-1", *prompts: str, **members: object) -> dict[str, object]:
     return {"agent_id": agent_id, "prompts": list(prompts) or ["What is a tailgate?"], **members}
+
+
+async def exchange(server: LocalServer, body: object, **headers: str) -> tuple[aiohttp.ClientResponse, dict]:
+    """One POST to the end."""
+    async with server.post(body, **headers) as reply:
+        return reply, await reply.json()
