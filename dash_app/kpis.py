@@ -107,7 +107,7 @@ def _apart(text: str) -> tuple[str, str]:
 
 
 def _against(kpi: _Kpi, mine: Summary, theirs: Summary) -> cards.Children:
-    """The change from arm A. Good or bad only where two intervals lie apart: nothing else is a verdict."""
+    """The change from arm A. Good or bad only where both runs are valid and their intervals lie apart."""
     value, other = kpi.of(mine), kpi.of(theirs)
     if value is None or not other:
         return f"A: {kpi.read(other)}"
@@ -115,7 +115,7 @@ def _against(kpi: _Kpi, mine: Summary, theirs: Summary) -> cards.Children:
     if abs(ratio - 1.0) < _SAME:
         return [html.Span("≈ no change", className="delta-same"), " vs A"]
     tone, b, a = "same", kpi.interval(mine), kpi.interval(theirs)
-    if a is not None and b is not None:
+    if a is not None and b is not None and mine.validity.verdict == theirs.validity.verdict == "VALID":
         if b[0] <= a[1] and a[0] <= b[1]:
             return [html.Span("? cannot tell", className="delta-same"), " vs A"]
         tone = "good" if ratio < 1 else "bad"

@@ -43,8 +43,8 @@
     return { tickvals: places, ticktext: places.map(elapsed) };
   }
 
-  // Values moved apart as little as it takes for neighbours to be gap apart, their order kept.
-  function spread(values, gap) {
+  // Values moved apart as little as it takes for neighbours to be gap apart, their order kept, none below bottom.
+  function spread(values, gap, bottom) {
     const order = values.map((_, i) => i).sort((a, b) => values[a] - values[b]);
     const placed = values.slice();
     for (let round = 0; round < 12; round++) {
@@ -56,6 +56,7 @@
         }
       }
     }
+    order.forEach((index, k) => (placed[index] = Math.max(placed[index], bottom + k * gap)));
     return placed;
   }
 

@@ -6,6 +6,7 @@
   const STEPS = [1, 2, 5, 10, 15, 30];
   const BINS_A_ROW = 2;
   const NEEDED = { 0.5: 20, 0.99: 1000 }; // ten samples beyond the quantile
+  const LABEL_PX = 17;
   const CONFIG = { displayModeBar: false, displaylogo: false, responsive: true, showTips: false };
 
   const column = (step, from) => Math.floor(from / step) * step;
@@ -20,9 +21,9 @@
   }
 
   // Direct labels at the right end, moved apart where they would touch. Each: [trace name, y, text].
-  function labelEnds(figure, ends, top, bottom) {
+  function labelEnds(figure, view, ends, top, bottom) {
     const known = ends.filter((end) => end[1] !== null && end[1] !== undefined);
-    const places = numbers.spread(known.map((end) => end[1]), (top - bottom) * 0.085);
+    const places = numbers.spread(known.map((end) => end[1]), ((top - bottom) * LABEL_PX) / view.px, bottom);
     return known.map(([name, , text], i) => ({
       x: 1, xref: "paper", xanchor: "left", xshift: 6, y: places[i], text, showarrow: false,
       font: { color: trace(figure, name).line.color },
@@ -78,13 +79,13 @@
     const ends = [];
     for (const [name, part, q] of [["miss p99", "miss", 0.99], ["miss p50", "miss", 0.5], ["hit p50", "hit", 0.5]]) {
       const line = part in parts ? quantileLine(columns, parts[part], q, first, step, view.settled) : { x: [], y: [] };
-      const texts = line.y.map((each) => name + " " + numbers.latency(10 ** each).join(" "));
+      const texts = line.y.map((each) => (each === null ? "" : name + " " + numbers.latency(10 ** each).join(" ")));
       fill(figure, name, line.x, line.y, texts);
       if (trace(figure, name + " halo")) fill(figure, name + " halo", line.x, line.y);
       const end = last(line.y);
       if (end !== null) ends.push([name, end, "<b>" + name + "</b> " + numbers.latency(10 ** end).join(" ")]);
     }
-    return labelEnds(figure, ends, range[1], range[0]).concat(marks(figure, view));
+    return labelEnds(figure, view, ends, range[1], range[0]).concat(marks(figure, view));
   }
 
   function decades(range) {
@@ -102,6 +103,7 @@
     const typical = filled[filled.length >> 1];
     const most = Math.max(1, Math.floor(columns.length / 6));
     const width = Math.min(Math.max(1, Math.ceil((1.2 * NEEDED[q]) / typical)), most);
+    let end = 0;
     for (let i = 0; i < columns.length; i += width) {
       const from = first + i * step;
       if (from + width * step > settled) break;
@@ -113,6 +115,11 @@
         for (let b = 0; b < live.BINS; b++) sum[b] += bins[b];
       }
       if (n >= NEEDED[q]) {
+        if (line.x.length && from - end > 3 * step) { // nothing was asked between two blocks: no line leads across
+          line.x.push((from + end) / 2);
+          line.y.push(null);
+        }
+        end = from + width * step;
         line.x.push(from + (width * step) / 2);
         line.y.push(Math.log10(live.quantileMs(sum, q)));
       }
@@ -120,22 +127,30 @@
     return line;
   }
 
-  // Where the arm or the phase changes: a dotted line and a word.
+  // Stretches that are not measured are shaded; where an arm takes its turn stands its name.
   function marks(figure, view) {
     const shapes = [];
     const words = [];
-    let before = null;
-    for (const tick of view.store.ticks) {
-      if (tick.phase === "idle") continue;
-      const run = view.store.runs.get(tick.run);
-      const what = (run && run.arm ? run.arm + " " + run.mode + " · " : "") + tick.phase;
-      const at = tick.time - view.origin;
-      if (before !== null && what !== before && at > view.from && at < view.until) {
-        shapes.push({ type: "line", x0: at, x1: at, y0: 0, y1: 1, yref: "paper", line: { color: figure.layout.font.color, width: 1, dash: "dot" } });
-        const near = words.length && at - words[words.length - 1].x < (view.until - view.from) * 0.16;
-        if (!near) words.push({ x: at, y: 1, yref: "paper", yanchor: "bottom", xanchor: "left", text: what, showarrow: false });
+    const muted = figure.layout.font.color;
+    let turn = null;
+    let shaded = null;
+    for (const tick of view.ticks) {
+      const at = Math.max(tick.time - view.origin - 1, view.from); // a tick tells of the second before it
+      if (tick.phase === "measure") shaded = null;
+      else if (shaded && at - shaded.x1 < 2) shaded.x1 = at + 1;
+      else {
+        shaded = { type: "rect", x0: at, x1: at + 1, y0: 0, y1: 1, yref: "paper", line: { width: 0 }, fillcolor: muted, opacity: 0.12 };
+        shapes.push(shaded);
       }
-      before = what;
+      if (turn !== tick.run + tick.block) {
+        const run = view.store.runs.get(tick.run);
+        if (run && run.arm) {
+          shapes.push({ type: "line", x0: at, x1: at, y0: 0, y1: 1, yref: "paper", line: { color: muted, width: 1, dash: "dot" } });
+          const near = words.length && at - words[words.length - 1].x < (view.until - view.from) * 0.1;
+          if (!near) words.push({ x: at, y: 1, yref: "paper", yanchor: "bottom", xanchor: "left", text: run.arm + " " + run.mode, showarrow: false });
+        }
+        turn = tick.run + tick.block;
+      }
     }
     figure.layout.shapes = shapes;
     return words;
@@ -151,9 +166,15 @@
       for (let n = 2; n <= 5; n++) stacks[n - 2].push(counts.reached ? counts.attempts[n] / counts.reached : null);
     }
     ["2", "3", "4", "5+"].forEach((name, i) => fill(figure, name, x, stacks[i]));
+    const spent = stacks.some((stack) => stack.some((value) => value));
     const highest = Math.max(0.01, ...x.map((_, i) => stacks.reduce((sum, stack) => sum + stack[i], 0)));
     figure.layout.yaxis.range = [0, highest * 1.15];
     figure.layout.yaxis.tickformat = highest < 0.05 ? ".1%" : ".0%";
+    if (!spent) {
+      const reached = view.ledger.ended.sum(view.origin + view.from, view.origin + view.until).reached;
+      const text = "No retries in " + reached.toLocaleString("en-US") + " requests";
+      return [{ x: 0.5, xref: "paper", y: 0.5, yref: "paper", text, showarrow: false }];
+    }
     return ["2", "3", "4", "5+"].map((name, i) => ({
       x: 0.02 + i * 0.1, xref: "paper", xanchor: "left", y: 1, yref: "paper", yanchor: "bottom", showarrow: false,
       text: "<span style='color:" + trace(figure, name).marker.color + "'>■</span> " + name,
@@ -175,7 +196,7 @@
     fill(figure, "hit", x, hit);
     fill(figure, "failed", x, failed);
     const say = (name, value) => [name, value, "<b>" + name + "</b> " + numbers.share(value).join("")];
-    return labelEnds(figure, [say("hit", last(hit)), say("failed", last(failed))], 1, 0);
+    return labelEnds(figure, view, [say("hit", last(hit)), say("failed", last(failed))], 1, 0);
   }
 
   function inFlight(figure, view) {
@@ -196,7 +217,7 @@
     }
     for (const sum of sums) top = Math.max(top, sum);
     figure.layout.yaxis.range = [0, top * 1.1];
-    return labelEnds(figure, ends, top * 1.1, 0);
+    return labelEnds(figure, view, ends, top * 1.1, 0);
   }
 
   function load(figure, view) {
@@ -213,8 +234,8 @@
     fill(figure, "req/s", places, rates);
     const top = Math.max(1, ...users, ...rates) * 1.1;
     figure.layout.yaxis.range = [0, top];
-    const end = (name, value) => [name, value, "<b>" + name + "</b> " + (value === null ? "" : numbers.threeDigits(value))];
-    return labelEnds(figure, [end("users", last(users)), end("req/s", last(rates))], top, 0);
+    const end = (name, value) => [name, value, "<b>" + name + "</b> " + (value === null ? "" : Math.round(value).toLocaleString("en-US"))];
+    return labelEnds(figure, view, [end("users", last(users)), end("req/s", last(rates))], top, 0);
   }
 
   function cpu(figure, view) {
@@ -229,7 +250,7 @@
       if (end !== null) ends.push([name, end, "<b>" + name + "</b> " + numbers.threeDigits(end)]);
     }
     figure.layout.yaxis.range = [0, top * 1.1];
-    return labelEnds(figure, ends, top * 1.1, 0);
+    return labelEnds(figure, view, ends, top * 1.1, 0);
   }
 
   live.CONFIG = CONFIG;

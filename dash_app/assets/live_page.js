@@ -89,6 +89,7 @@
     }
 
     drawOne(place, figure, fill, view) {
+      view.px = Math.max(60, place.clientHeight - figure.layout.margin.t - figure.layout.margin.b);
       figure.layout.annotations = fill(figure, view);
       Object.assign(figure.layout.xaxis, { range: [view.from, view.until] }, numbers.ticks(view.from, view.until));
       figure.layout.datarevision = this.store.version;

@@ -6,14 +6,17 @@ that a live run and a saved one look alike.
 
 from __future__ import annotations
 
-from math import log10
-from typing import Any
+from typing import Any, Final
 
 import plotly.graph_objects as go
 
 from reports.figures.activity import STATES, state_colours
 from reports.figures.layout import axis, bare_layout, latency_axis
 from reports.figures.theme import Theme
+
+
+_WORDS_PX: Final = 26
+"""Room above a figure that the browser writes words over."""
 
 
 def live_figures(theme: Theme) -> dict[str, go.Figure]:
@@ -49,7 +52,7 @@ def _latency(theme: Theme) -> go.Figure:
     tail = {"color": theme.tail, "width": 2, "dash": "dot"}
     figure.add_trace(_line("miss p99", tail, hovertemplate="%{text}<extra></extra>"))
     figure.update_yaxes(latency_axis(theme, 1.0, 10_000.0))
-    figure.update_yaxes(range=[log10(1.0), log10(10_000.0)])
+    figure.update_layout(margin={"t": _WORDS_PX})
     return figure
 
 
@@ -65,6 +68,7 @@ def _retries(theme: Theme) -> go.Figure:
             )
         )
     figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+    figure.update_layout(margin={"t": _WORDS_PX})
     return figure
 
 
