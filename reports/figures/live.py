@@ -14,7 +14,6 @@ from reports.figures.activity import STATES, state_colours
 from reports.figures.layout import axis, bare_layout, latency_axis
 from reports.figures.theme import Theme
 
-
 _WORDS_PX: Final = 26
 """Room above a figure that the browser writes words over."""
 
