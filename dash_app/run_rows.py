@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from dash_app.slo_of_summary import keeps
+from reports.slo import Slo
 from reports.store import RunEntry
 from reports.summary import Summary
 
 
-def row(entry: RunEntry) -> dict[str, Any]:
+def row(entry: RunEntry, slo: Slo) -> dict[str, Any]:
     """What the grid gets of a run; a figure that could not be had is None, or not there for a damaged run."""
     told: dict[str, Any] = {"id": entry.id, "started": entry.id, "tags": [], "state": entry.state}
     told["remark"] = entry.damage or ""
@@ -29,6 +31,7 @@ def row(entry: RunEntry) -> dict[str, Any]:
     told["remark"] = entry.damage or manifest.reason or ""
     if entry.summary is not None:
         _add_figures(told, entry.summary)
+        told["slo"] = keeps(slo, entry.summary)
     if entry.state == "crashed":
         told["remark"] = told["remark"] or "its writer stopped without ending it; what it had written can be read"
     return told

@@ -179,9 +179,15 @@ def test_a_wrong_slo_is_told_beside_its_field(wide: Watched, saved_runs: SavedRu
     expect(page.locator("#run-pills .pill")).to_have_count(0)
 
 
-def test_dragging_over_latency_restricts_the_other_figures(wide: Watched, saved_runs: SavedRuns) -> None:
+def flow_of(page: Page) -> str:
+    """How many requests the flow of outcomes begins with."""
+    return page.locator("#run-flow .node-label").first.text_content().removeprefix("requests")
+
+
+def test_a_stretch_of_time_restricts_the_other_figures(wide: Watched, saved_runs: SavedRuns) -> None:
+    run = RunStore(saved_runs.root).open(saved_runs.storm)
     page = wide.go(f"/run/{saved_runs.storm}")
-    before = figures(page)["run-flow"]["traces"]
+    assert flow_of(page) == f"{run.summary().requests:,}"
     box = page.locator("#run-latency .nsewdrag").first.bounding_box()
     assert box is not None
     y = box["y"] + box["height"] / 2
@@ -189,14 +195,17 @@ def test_dragging_over_latency_restricts_the_other_figures(wide: Watched, saved_
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.6, y, steps=5)
     page.mouse.up()
-    expect(page.locator("#run-brush-said")).to_contain_text("of load")
+    expect(page.locator("#run-time")).to_have_value(re.compile(r"0:1\d-0:3\d"))
     page.wait_for_function("location.search.includes('time=')")
-    wide.settle()
-    assert (
-        figures(page)["run-flow"]["traces"] != before
-        or page.evaluate("document.querySelector('#run-flow .node-label').textContent")
-        != f"requests {RunStore(saved_runs.root).open(saved_runs.storm).summary().requests:,}"
-    )
+
+    page.locator("#run-time").fill("0:20-0:30")
+    part = run.aggregate()
+    part = part.filter((part["second"].to_numpy() >= 20) & (part["second"].to_numpy() < 30))
+    expect(page.locator("#run-flow .node-label").first).to_have_text(f"requests{sum(part['count'].to_pylist()):,}")
+    page.locator("#run-time").fill("soon")
+    expect(page.locator(".time-input .mantine-InputWrapper-error")).to_be_visible()
+    page.locator("#run-time").fill("")
+    expect(page.locator("#run-flow .node-label").first).to_have_text(f"requests{run.summary().requests:,}")
 
 
 def test_keys_lead_where_they_say(wide: Watched) -> None:

@@ -18,6 +18,7 @@ from dash_app import router
 from dash_app.courses import courses
 from dash_app.library import Library
 from dash_app.live.server_metrics import metrics_url
+from dash_app.slo_of_summary import keeps
 from dash_app.view import DEFAULT_SLO, RunView
 from reports.aggregate import bin_counts, of_population
 from reports.bins import quantile_ns
@@ -29,6 +30,7 @@ from reports.figures.outcome_flow import outcome_flow
 from reports.figures.sparkline import sparkline
 from reports.figures.stage_times import stage_times
 from reports.figures.time_axis import TimeAxis
+from reports.slo import parse_slo
 from reports.store import RunStore
 from tests.dash_fixtures import Traffic, save_pair, save_run
 
@@ -130,6 +132,15 @@ def test_arm_b_finds_its_arm_a(tmp_path: Path) -> None:
     opened, other = library.open_with_arm_a(b)
     assert (opened.id, other and other.id) == (b, a)
     assert library.open_with_arm_a(a)[1] is None
+
+
+@pytest.mark.parametrize(
+    ("slo", "kept"),
+    [("miss.p99<10s", True), ("p99<1ms", False), ("p99.9<3600s,p50<1ms", False), ("p99.99<10s", None),
+     ("failed<50%", True), ("failed<0.0001%", False), ("goodput>1000000/s", False), ("hit_share>1%,attempts<9", True)],
+)  # fmt: skip
+def test_the_table_judges_a_run_by_its_summary(root: Path, run_id: str, slo: str, kept: bool | None) -> None:
+    assert keeps(parse_slo(slo), RunStore(root).open(run_id).summary()) is kept
 
 
 # ---- courses over time

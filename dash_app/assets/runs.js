@@ -58,6 +58,13 @@
     return h("span", null, run.mode, run.arm ? h("span", { className: "arm arm-" + run.arm }, run.arm) : null);
   };
 
+  cells.RunSlo = function (props) {
+    const kept = props.value;
+    if (kept === undefined) return null;
+    const told = { true: ["✓", "kept", "delta-good"], false: ["✕", "missed", "delta-bad"], null: ["–", "cannot be told", "muted"] }[kept];
+    return h("span", { className: told[2], role: "img", "aria-label": told[1], title: told[1] }, told[0]);
+  };
+
   const tones = { VALID: "good", running: "plain", complete: "plain" };
   const words = { VALID: "valid", "GENERATOR-BOUND": "generator-bound", NOISY: "noisy" };
   cells.RunState = function (props) {

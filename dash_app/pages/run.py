@@ -45,7 +45,6 @@ def register(app: Dash, library: Library) -> Page:
 
     @app.callback(
         [Output(figure_id, "figure") for figure_id in run_figures.IDS],
-        Output("run-brush-said", "children"),
         Input("theme", "data"),
         Input("run-show", "value"),
         Input("run-slo", "value"),
@@ -54,9 +53,7 @@ def register(app: Dash, library: Library) -> Page:
     )
     async def draw(theme: str, shown: str, slo: str, brush: list[float] | None, run_id: str) -> list[Any]:
         view = RunView(slo, population(shown), (brush[0], brush[1]) if brush else None)
-        figures = await asyncio.to_thread(run_figures.rest, library, run_id, THEMES[theme], view)
-        said = f"{readable.elapsed(brush[0])} to {readable.elapsed(brush[1])} of load" if brush else ""
-        return [*figures, said]
+        return await asyncio.to_thread(run_figures.rest, library, run_id, THEMES[theme], view)
 
     @app.callback(
         Output("run-pills", "children"), Output("run-slo", "error"), Input("run-slo", "value"), State("run-id", "data")
@@ -84,7 +81,10 @@ def register(app: Dash, library: Library) -> Page:
     app.clientside_callback(
         ClientsideFunction("tailgate", "brush"),
         Output("run-brush", "data"),
+        Output("run-time", "value"),
+        Output("run-time", "error"),
         Input("run-latency", "relayoutData"),
+        Input("run-time", "value"),
         State("run-brush", "data"),
         prevent_initial_call=True,
     )
@@ -246,8 +246,18 @@ def _controls(view: RunView) -> html.Div:
                 className="slo-input",
                 **cards.attributes(aria_label="Service level objective"),
             ),
-            html.Span(id="run-brush-said", className="muted", role="status"),
-            html.Span("Drag across latency over time to restrict the other figures.", className="muted hint"),
+            dmc.TextInput(
+                id="run-time",
+                value="-".join(map(readable.elapsed, view.brush)) if view.brush else "",
+                placeholder="all, or 0:30-1:00",
+                leftSection="Time",
+                leftSectionWidth=50,
+                debounce=400,
+                size="xs",
+                className="time-input",
+                **cards.attributes(aria_label="Stretch of load that the other figures show"),
+            ),
+            html.Span("or drag across latency over time", className="muted hint"),
         ],
         className="controls",
     )

@@ -14,10 +14,15 @@ from dash_app import cards
 from dash_app.library import Library
 from dash_app.router import Page
 from dash_app.run_rows import digest, row
+from dash_app.view import DEFAULT_SLO
 from reports.errors import StoreError
+from reports.slo import parse_slo
 from reports.store import RunEntry
 
 _REFRESH_MS = 5000
+
+SLO = parse_slo(DEFAULT_SLO)
+"""What the table judges every run by; a run's own page takes any other."""
 
 _GRID_OPTIONS: dict[str, Any] = {
     "theme": {"function": "tailgateGridTheme(themeQuartz)"},
@@ -64,7 +69,7 @@ def register(app: Dash, library: Library) -> Page:
         said = await asyncio.to_thread(_apply, library, ctx.triggered_id, chosen, tags or [])
         entries = await asyncio.to_thread(library.entries)
         now = digest(entries)
-        rows = no_update if now == seen else [row(entry) for entry in entries]
+        rows = no_update if now == seen else [row(entry, SLO) for entry in entries]
         return rows, now, (no_update if said is None else said), False
 
     app.clientside_callback(
@@ -164,7 +169,7 @@ def _layout(entries: list[RunEntry]) -> html.Div:
             ),
             dag.AgGrid(
                 id="runs-grid",
-                rowData=[row(entry) for entry in entries],
+                rowData=[row(entry, SLO) for entry in entries],
                 columnDefs=_columns(),
                 defaultColDef={"sortable": True, "resizable": True, "suppressMovable": True, "minWidth": 70},
                 dashGridOptions=_GRID_OPTIONS,
@@ -211,7 +216,7 @@ def _columns() -> list[dict[str, Any]]:
             "cellRenderer": "RunMode",
             "minWidth": 96,
             "flex": 1,
-            "colSpan": {"function": "params.data.state === 'damaged' ? 13 : 1"},
+            "colSpan": {"function": "params.data.state === 'damaged' ? 14 : 1"},
         },
         {"field": "scenario", "headerName": "Scenario", "minWidth": 84, "flex": 1},
         {"field": "commit", "headerName": "Commit", "minWidth": 84, "flex": 1, "cellClass": "mono"},
@@ -224,6 +229,14 @@ def _columns() -> list[dict[str, Any]]:
         figure("hit_share", "Hit share", 86, "share", "Cache hits in successful requests"),
         figure("attempts", "Attempts", 84, "ratio", "Gemini attempts by request that reached Gemini"),
         figure("failed", "Failed", 82, "share", "Failed requests in all"),
+        {
+            "field": "slo",
+            "headerName": "SLO",
+            "minWidth": 58,
+            "flex": 1,
+            "cellRenderer": "RunSlo",
+            "headerTooltip": DEFAULT_SLO,
+        },
         {
             "field": "state",
             "headerName": "Validity",
