@@ -15,11 +15,10 @@ from collections.abc import Sequence
 from time import perf_counter_ns
 from typing import Any, Final
 
-import gevent
 import gevent.socket
 from gevent import monkey
 from gevent.hub import get_hub
-from greenlet import greenlet
+from greenlet import getcurrent, greenlet
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 Address = tuple[int, Any]
@@ -165,10 +164,10 @@ class LeanClient:
         waiting = self._transport.waiting
         waiting[self] = self.sent_ns
         try:
+            self._parked = getcurrent()
             sent = self._send(request)
             if sent < len(request):
                 self._send_later(memoryview(request)[sent:])
-            self._parked = gevent.getcurrent()
             switch(self._hub)
         except BaseException:
             self.done_ns = perf_counter_ns()
@@ -176,7 +175,7 @@ class LeanClient:
             raise
         finally:
             self._parked = None
-            waiting.pop(self, None)
+            del waiting[self]
         return self._outcome or ""
 
     def time_out(self) -> None:
@@ -227,13 +226,16 @@ class LeanClient:
             except (HttpParserError, HttpParserUpgrade):
                 self._end("protocol")
             else:
-                if self._received > MAX_REPLY_BYTES:
+                if self._outcome is not None:
+                    if not self._keep_alive or self._writer is not None:  # the latter: answered before it had read all
+                        self.close()
+                    parked, self._parked = self._parked, None
+                    parked.switch()
+                elif self._received > MAX_REPLY_BYTES:
                     self._end("protocol")
-                elif self._outcome is not None:
-                    self._end(self._outcome)
         elif size == 0 and self._ends_with_connection():
-            self._keep_alive = False
-            self._complete()
+            self.status = self._parser.get_status_code()
+            self.body = b"".join(self._chunks)
             self._end("")
         else:
             self._end("reset")
@@ -249,25 +251,20 @@ class LeanClient:
         """Take, from the parser, a whole message. Raises when none is awaited: such a connection is of no use."""
         if self._outcome is not None or self not in self._transport.waiting:
             raise ValueError("a reply that nobody asked for")
-        if 100 <= self._parser.get_status_code() < 200:  # an interim reply; the final one follows
+        self.status = status = self._parser.get_status_code()
+        if 100 <= status < 200:  # an interim reply; the final one follows
             self.headers.clear()
             self._head_open.append(True)
             return
         self._keep_alive = self._parser.should_keep_alive()  # the parser knows only now
-        self._complete()
-
-    def _complete(self) -> None:
         chunks = self._chunks
-        self.status = self._parser.get_status_code()
         self.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         self._outcome = ""
 
     def _end(self, outcome: str) -> None:
-        """End the exchange, or the idle connection, and wake the user who waits for it."""
-        if outcome or not self._keep_alive or self._writer is not None:  # or answered before it had read all
-            self.close()
+        """Close the connection; end the exchange, if there is one, and wake the user who waits for it."""
+        self.close()
         self._outcome = outcome
-        parked = self._parked
-        if parked is not None:
-            self._parked = None
+        if self._parked is not None:
+            parked, self._parked = self._parked, None
             parked.switch()

@@ -36,7 +36,7 @@ class LocustStats:
         batch.total_response_time = ms.sum().item()
         batch.min_response_time = ms.min().item()
         batch.max_response_time = ms.max().item()
-        batch.total_content_length = sum(row[9] for row in rows)
+        batch.total_content_length = sum([row[9] for row in rows])  # a list: no frame a row, unlike a generator
         batch.last_request_timestamp = (int(done_ns.max()) + self._epoch_offset_ns) / 1e9
         batch.num_reqs_per_sec = _counts(seconds)
         for whole_ms, count in _counts(np.rint(ms).astype(np.int64)).items():
