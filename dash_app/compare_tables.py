@@ -10,9 +10,9 @@ from dash import html
 from dash_app import cards
 from dash_app.settings_diff import Differences
 from reports import readable
-from reports.comparison import Comparison, Difference
-from reports.rows import summary_rows
-from reports.summary import Summary
+from reports.compare.comparison import Comparison, Difference
+from reports.summary.summary import Summary
+from reports.views.rows import summary_rows
 
 _TONE: Final = {"faster": "good", "slower": "bad", "cannot tell": "same"}
 _SIGN: Final = {"faster": "▼", "slower": "▲", "cannot tell": "?"}

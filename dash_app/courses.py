@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from reports.bins import BINS, BINS_PER_DECADE
-from reports.schema import HIT_CACHES, MISS_CACHES
+from reports.records.bins import BINS, BINS_PER_DECADE
+from reports.records.schema import HIT_CACHES, MISS_CACHES
 
 Values = npt.NDArray[np.float64]
 

@@ -8,8 +8,8 @@ from fastapi import FastAPI, Request, Response
 
 from dash_app.library import Library
 from reports.errors import StoreError
-from reports.export import export_html
 from reports.figures import DARK, THEMES
+from reports.views.export import export_html
 
 _MOST_RUNS = 2
 

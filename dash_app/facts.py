@@ -9,8 +9,8 @@ from dash import html
 
 from dash_app import cards
 from reports import readable
-from reports.schema import Manifest
-from reports.summary import Summary
+from reports.records.schema import Manifest
+from reports.summary.summary import Summary
 
 Pairs = list[tuple[str, cards.Children]]
 

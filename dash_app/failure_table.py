@@ -7,10 +7,10 @@ from dash import html
 
 from dash_app import cards
 from reports import readable
-from reports.failures import FailureKind, failure_kinds
 from reports.figures import Theme
 from reports.figures.failures import reason_styles
-from reports.percentiles import samples_needed
+from reports.statistics.percentiles import samples_needed
+from reports.summary.failures import FailureKind, failure_kinds
 
 _NAMES = (
     "reason",

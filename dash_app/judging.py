@@ -8,11 +8,11 @@ from __future__ import annotations
 from functools import lru_cache
 
 from dash_app.library import Library
-from reports.attainment import Attainment, attain, observe
-from reports.compare import compare
-from reports.comparison import Comparison
-from reports.run import Run
-from reports.slo import Slo
+from reports.compare.comparison import Comparison
+from reports.compare.verdict import compare
+from reports.judge.attainment import Attainment, attain, observe
+from reports.judge.slo import Slo
+from reports.store.run import Run
 
 
 class _Unchanged:

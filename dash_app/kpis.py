@@ -13,7 +13,7 @@ from dash_app import cards
 from dash_app.courses import Courses, Values
 from reports import readable
 from reports.figures.sparkline import sparkline
-from reports.summary import Summary
+from reports.summary.summary import Summary
 
 _SAME: Final = 0.005
 """A change below half a per cent is called none."""

@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from reports.errors import RunDamaged, StoreError
-from reports.schema import Manifest
-from reports.store import RunEntry, RunStore
-from reports.summary import Summary
+from reports.records.schema import Manifest
+from reports.store.store import RunEntry, RunStore
+from reports.summary.summary import Summary
 
 T = TypeVar("T")
 

@@ -18,8 +18,8 @@ from reports.figures.latency_over_time import COLUMNS
 from reports.figures.outcome_flow import outcome_flow
 from reports.figures.stage_times import stage_times
 from reports.figures.time_axis import TimeAxis
-from reports.schema import POPULATIONS, Population
-from reports.slo import SloError, parse_slo
+from reports.judge.slo import SloError, parse_slo
+from reports.records.schema import POPULATIONS, Population
 
 IDS: Final = ("run-retries", "run-ecdf", "run-percentiles", "run-flow", "run-stages", "run-in-flight", "run-cpu")
 """The graphs that ``rest`` draws, in its order."""

@@ -6,9 +6,9 @@ import hashlib
 from typing import Any
 
 from dash_app.slo_of_summary import keeps
-from reports.slo import Slo
-from reports.store import RunEntry
-from reports.summary import Summary
+from reports.judge.slo import Slo
+from reports.store.store import RunEntry
+from reports.summary.summary import Summary
 
 
 def row(entry: RunEntry, slo: Slo) -> dict[str, Any]:

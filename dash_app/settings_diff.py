@@ -8,7 +8,7 @@ from typing import Any
 
 from dash_app.facts import flat
 from reports.readable import DASH
-from reports.schema import Manifest
+from reports.records.schema import Manifest
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ A run's own page judges by the samples (``dash_app.judging``), with the counts t
 
 from __future__ import annotations
 
-from reports.schema import POPULATIONS
-from reports.slo import Slo, Threshold
-from reports.summary import PERCENTILES, Summary
+from reports.judge.slo import Slo, Threshold
+from reports.records.schema import POPULATIONS
+from reports.summary.summary import PERCENTILES, Summary
 
 
 def keeps(slo: Slo, summary: Summary) -> bool | None:

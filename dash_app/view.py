@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from reports.schema import POPULATIONS, Population
+from reports.records.schema import POPULATIONS, Population
 
 DEFAULT_SLO = "p99<2s,failed<1%"
 

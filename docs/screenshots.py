@@ -17,7 +17,7 @@ from pathlib import Path
 from playwright.sync_api import Error, sync_playwright
 
 from reports.errors import StoreError
-from reports.store import DEFAULT_ROOT, RunStore
+from reports.store.store import DEFAULT_ROOT, RunStore
 
 DOCS = Path(__file__).resolve().parent
 WIDTH_PX, HEIGHT_PX = 1600, 1000

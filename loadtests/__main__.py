@@ -1,4 +1,4 @@
-"""`python -m loadtests COMMAND`. Each command is a module of its own, imported only when it is asked for."""
+"""`python -m loadtests COMMAND`. Each command is a package of its own, imported only when it is asked for."""
 
 import importlib
 import signal
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
         print(f"python -m loadtests: {wrong}; there are: {', '.join(_COMMANDS)}", file=sys.stderr)
         return 2
     try:
-        code: int = importlib.import_module(f"loadtests.{command}").main(rest)
+        code: int = importlib.import_module(f"loadtests.{command}.command").main(rest)
         return code
     except KeyboardInterrupt:
         return 130

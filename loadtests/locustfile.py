@@ -6,9 +6,9 @@ the command line, of all processes. Lean users do not fire Locust's request even
 up to a second late.
 """
 
-from loadtests.fast_user import FastPromptUser
-from loadtests.lean_user import LeanPromptUser
-from loadtests.locust_listeners import listen
+from loadtests.generator.fast_user import FastPromptUser
+from loadtests.generator.lean_user import LeanPromptUser
+from loadtests.locust_ui.listeners import listen
 
 __all__ = ["FastPromptUser", "LeanPromptUser"]
 

@@ -1,4 +1,7 @@
-"""``python -m reports list | show | compare | export | gate | capacity | cost``: saved runs, shown and judged."""
+"""``python -m reports list | show | compare | export | gate | capacity | cost``: saved runs, shown and judged.
+
+Each command imports what it alone needs: ``--help`` and a mistype answer at once.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,12 @@ from typing import NoReturn
 from rich.console import Console
 from rich.text import Text
 
-from reports.capacity_view import show_capacity
-from reports.cost import PRICES, load_prices
-from reports.cost_view import print_costs
+from reports.cost.pricing import PRICES, load_prices
 from reports.errors import InputError, StoreError
-from reports.gate_command import add_gate_flags, gate
-from reports.run import Run
-from reports.slo import EXAMPLE, parse_slo
-from reports.store import DEFAULT_ROOT, RunStore
-from reports.terminal import print_comparison, print_experiment, print_list, print_run
+from reports.judge.gate_command import add_gate_flags, gate
+from reports.judge.slo import EXAMPLE, parse_slo
+from reports.store.run import Run
+from reports.store.store import DEFAULT_ROOT, RunStore
 
 USAGE_ERROR = 2
 PIPE_WIDTH = 160  # what reads a pipe has no width: all columns
@@ -28,7 +28,7 @@ PIPE_WIDTH = 160  # what reads a pipe has no width: all columns
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 if it did what was asked, 2 where the user asked for what is not there or cannot be read.
 
-    ``gate`` and ``capacity`` have codes of their own for what they found (``reports.gate``).
+    ``gate`` and ``capacity`` have codes of their own for what they found (``reports.judge.gate``).
     """
     arguments = _parser().parse_args(argv)
     store = RunStore(arguments.runs)
@@ -100,6 +100,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list(store: RunStore, arguments: argparse.Namespace) -> None:
+    from reports.views.terminal import print_list
+
     entries = store.entries()
     if entries:
         console = Console()
@@ -109,6 +111,8 @@ def _list(store: RunStore, arguments: argparse.Namespace) -> None:
 
 
 def _show(store: RunStore, arguments: argparse.Namespace) -> None:
+    from reports.views.terminal import print_experiment, print_run
+
     if store.experiment(arguments.name):
         print_experiment(store, arguments.name)
     else:
@@ -116,13 +120,15 @@ def _show(store: RunStore, arguments: argparse.Namespace) -> None:
 
 
 def _compare(store: RunStore, arguments: argparse.Namespace) -> None:
+    from reports.views.terminal import print_comparison
+
     a, b = (store.open(store.resolve(name)) for name in (arguments.a, arguments.b))
     print_comparison(Console(), a, b)
 
 
 def _export(store: RunStore, arguments: argparse.Namespace) -> None:
-    from reports.export import export_html
     from reports.figures import THEMES
+    from reports.views.export import export_html
 
     runs: list[Run] = store.experiment(arguments.name) or [store.open(store.resolve(arguments.name))]
     name = arguments.name if len(runs) > 1 else runs[0].manifest.id
@@ -135,10 +141,14 @@ def _export(store: RunStore, arguments: argparse.Namespace) -> None:
 
 
 def _capacity(store: RunStore, arguments: argparse.Namespace) -> int:
+    from reports.capacity.view import show_capacity
+
     return show_capacity(Console(), store, arguments.name, parse_slo(arguments.slo))
 
 
 def _cost(store: RunStore, arguments: argparse.Namespace) -> None:
+    from reports.cost.view import print_costs
+
     prices = load_prices(arguments.prices)
     runs = store.experiment(arguments.name) or [store.open(store.resolve(arguments.name))]
     print_costs(Console(), runs, prices)

@@ -41,8 +41,9 @@ def chromium_path() -> str | None:
     return bundled if Path(bundled).exists() else None
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """A browser a file: while it lives Playwright's loop runs in this thread, where no asyncio test could run then."""
     path = chromium_path()
     if path is None:
         pytest.skip("no Chromium on this machine: install one, or run `playwright install chromium`")

@@ -19,9 +19,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from reports.aggregate import cells, to_rows
-from reports.samples import SampleWriter
-from reports.schema import (
+from reports.records.aggregate import cells, to_rows
+from reports.records.samples import SampleWriter
+from reports.records.schema import (
     AGGREGATE_SCHEMA,
     SAMPLE_SCHEMA,
     Arm,
@@ -33,8 +33,8 @@ from reports.schema import (
     Target,
     Workload,
 )
-from reports.store import RunStore
-from reports.writer import RunWriter
+from reports.store.store import RunStore
+from reports.store.writer import RunWriter
 
 T0_NS = 1_764_000_000_000_000_000
 """When every fabricated run starts, ns since the epoch."""

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from reports.samples import iter_batches
-from reports.schema import SAMPLE_SCHEMA
+from reports.records.samples import iter_batches
+from reports.records.schema import SAMPLE_SCHEMA
 
 
 @contextlib.contextmanager
 def generator(run_dir, url, *flags, users=20, **popen):
     """A load process at work; it is killed when the block ends, if it has not ended before."""
-    command = [sys.executable, "-m", "loadtests.generate", "--url", url, "--run-dir", str(run_dir)]
+    command = [sys.executable, "-m", "loadtests.generator.generate", "--url", url, "--run-dir", str(run_dir)]
     command += ["--users", str(users), "--spawn-rate", "500", *map(str, flags)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **popen)
     try:

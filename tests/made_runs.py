@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from reports.schema import SAMPLE_SCHEMA, STAGES, Block, Environment, Manifest, Status, Target, Workload
-from reports.store import RunStore, RunWriter, SampleWriter
+from reports.records.schema import SAMPLE_SCHEMA, STAGES, Block, Environment, Manifest, Status, Target, Workload
+from reports.store.store import RunStore, RunWriter, SampleWriter
 
 STARTED = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 T0_NS = int(STARTED.timestamp()) * 1_000_000_000

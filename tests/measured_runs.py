@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from reports.run import Run
-from reports.samples import SampleWriter
-from reports.schema import SAMPLE_SCHEMA, Block, Environment, Manifest, Server, Status, Target, Workload
-from reports.store import RunStore
+from reports.records.samples import SampleWriter
+from reports.records.schema import SAMPLE_SCHEMA, Block, Environment, Manifest, Server, Status, Target, Workload
+from reports.store.run import Run
+from reports.store.store import RunStore
 
 STARTED = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

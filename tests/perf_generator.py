@@ -27,10 +27,11 @@ import numpy as np
 import psutil
 from rich.console import Console
 
-from loadtests import generate, scenarios
-from loadtests.recorder import Recorder
-from loadtests.reply import usage
-from reports.samples import iter_batches
+from loadtests import scenarios
+from loadtests.generator import generate
+from loadtests.generator.recorder import Recorder
+from loadtests.generator.reply import usage
+from reports.records.samples import iter_batches
 
 _CORES = sorted(os.sched_getaffinity(0))
 _LUA = 'wrk.method="POST"\nwrk.body=string.rep("x",600)\nwrk.headers["Content-Type"]="application/json"\n'

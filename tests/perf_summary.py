@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from reports.samples import compact
-from reports.store import RunStore
+from reports.records.samples import compact
+from reports.store.store import RunStore
 from tests.made_runs import block, mixed, save
 
 _PART = 8192

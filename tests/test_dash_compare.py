@@ -1,4 +1,4 @@
-"""The compare page in a real Chromium: the verdict and figures of reports.compare, and none where it refuses."""
+"""The compare page in a real Chromium: its verdict and figures are the reports' own, and none where it refuses."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from dash_app.settings_diff import settings_diff
 from reports import readable
-from reports.compare import compare
-from reports.schema import Server
-from reports.store import RunStore
+from reports.compare.verdict import compare
+from reports.records.schema import Server
+from reports.store.store import RunStore
 from tests.dash_browser import SavedRuns, Watched, watching
 from tests.dash_fixtures import T0_NS, Traffic, make_manifest
 from tests.dash_looks import drawn, look_faults, rows

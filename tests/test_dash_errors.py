@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from reports import readable
-from reports.failures import failure_kinds, failures
-from reports.schema import AGGREGATE_SCHEMA
-from reports.store import RunStore
+from reports.records.schema import AGGREGATE_SCHEMA
+from reports.store.store import RunStore
+from reports.summary.failures import failure_kinds, failures
 from tests.dash_browser import SavedRuns, Watched, watching
 from tests.dash_looks import drawn, look_faults, rows
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from reports.bins import BINS, quantile_ns
+from reports.records.bins import BINS, quantile_ns
 from tests.dash_browser import HEIGHT, axe_violations, label_faults, serving, until, watching
 from tests.dash_fixtures import LiveRun, Traffic, live_run
 

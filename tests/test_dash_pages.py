@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from reports import readable
-from reports.store import RunStore
+from reports.store.store import RunStore
 from tests.dash_browser import HEIGHT, SavedRuns, Watched, axe_violations, label_faults, serving, watching
 
 pytestmark = pytest.mark.browser

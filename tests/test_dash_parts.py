@@ -20,8 +20,6 @@ from dash_app.library import Library
 from dash_app.live.server_metrics import metrics_url
 from dash_app.slo_of_summary import keeps
 from dash_app.view import DEFAULT_SLO, RunView
-from reports.aggregate import bin_counts, of_population
-from reports.bins import quantile_ns
 from reports.errors import RunDamaged, RunNotFound
 from reports.figures import THEMES, Theme
 from reports.figures.activity import STATES, cpu_over_time, in_flight_over_time
@@ -30,8 +28,10 @@ from reports.figures.outcome_flow import outcome_flow
 from reports.figures.sparkline import sparkline
 from reports.figures.stage_times import stage_times
 from reports.figures.time_axis import TimeAxis
-from reports.slo import parse_slo
-from reports.store import RunStore
+from reports.judge.slo import parse_slo
+from reports.records.aggregate import bin_counts, of_population
+from reports.records.bins import quantile_ns
+from reports.store.store import RunStore
 from tests.dash_fixtures import Traffic, save_pair, save_run
 
 DARK = THEMES["dark"]

@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
-from loadtests.ablate_options import POLICIES, read_options
-from loadtests.bench_plan import in_alternation
-from reports.ablation import ablate, difference_of_shares
-from reports.ablation_view import sentence
-from reports.blocks import block_figures, nearest_pairs
-from reports.cost import Price
-from reports.run import Run
-from reports.store import RunStore
+from loadtests.ablate.options import POLICIES, read_options
+from loadtests.bench.plan import in_alternation
+from reports.compare.ablation import CONFIDENCE, ablate, difference_of_shares, wilson
+from reports.compare.ablation_view import sentence
+from reports.cost.pricing import Price
+from reports.store.blocks import block_figures, nearest_pairs
+from reports.store.run import Run
+from reports.store.store import RunStore
 from tests.measured_runs import Stretch, minutes_later, save_measured
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -127,6 +128,12 @@ def test_runs_that_are_not_valid_get_no_verdict_but_their_figures(tmp_path: Path
     assert ablation.effects
     assert ablation.told("earns") == ablation.told("costs") == []
     assert "GENERATOR-BOUND" in sentence(ablation, "USD")
+
+
+@given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_the_interval_of_a_share_is_scipys(seen: tuple[int, int]) -> None:
+    found = binomtest(*seen).proportion_ci(CONFIDENCE, "wilson")
+    assert wilson(seen[0] / seen[1], seen[1]) == pytest.approx((found.low, found.high), abs=1e-12)
 
 
 @given(st.floats(0, 1), st.integers(1, 5000), st.floats(0, 1), st.integers(1, 5000))

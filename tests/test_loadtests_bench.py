@@ -18,9 +18,9 @@ import numpy as np
 import psutil
 import pytest
 
-from reports.aggregate import from_rows, merge
-from reports.run import Run
-from reports.store import RunStore
+from reports.records.aggregate import from_rows, merge
+from reports.store.run import Run
+from reports.store.store import RunStore
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ["--users", "50", "--duration", "1.5", "--ramp", "0.5", "--warmup", "0.5"]
@@ -248,7 +248,7 @@ def test_a_second_ctrl_c_does_not_wait_for_requests_in_flight(start: Callable[..
     assert [run.manifest.status for run in bench.runs()] in (["aborted"], [])
 
 
-@pytest.mark.parametrize("module", ["server", "loadtests.generate"])
+@pytest.mark.parametrize("module", ["server", "loadtests.generator.generate"])
 def test_a_child_that_dies_is_named_and_what_was_measured_is_kept(start: Callable[..., Bench], module: str) -> None:
     bench = start(*LONG)
     bench.wait_for_samples("measure")

@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from loadtests import bench_checks
-from loadtests.bench_checks import BenchError, allow_open_files, check_port, check_runs_directory
-from loadtests.bench_options import read_options
-from loadtests.bench_plan import Timing, arms_of, expected_s, in_alternation
-from loadtests.bench_progress import Progress, Recent, RecentRequests, Status
-from reports.bins import bin_edges_us, latency_bin
-from reports.schema import AGGREGATE_SCHEMA
+from loadtests.bench import checks as bench_checks
+from loadtests.bench.checks import BenchError, allow_open_files, check_port, check_runs_directory
+from loadtests.bench.options import read_options
+from loadtests.bench.plan import Timing, arms_of, expected_s, in_alternation
+from loadtests.bench.progress import Progress, Recent, RecentRequests, Status
+from reports.records.bins import bin_edges_us, latency_bin
+from reports.records.schema import AGGREGATE_SCHEMA
 
 
 def test_two_arms_alternate_so_that_linear_drift_cancels() -> None:

@@ -12,11 +12,12 @@ import aiohttp
 import psutil
 import pytest
 
-from loadtests import baseline, capacity_options
-from loadtests.bare_handler import build_app
-from loadtests.capacity_options import read_options
-from loadtests.monitor import parse_counters
-from reports.store import RunStore
+from loadtests.baseline import command as baseline
+from loadtests.baseline.bare_handler import build_app
+from loadtests.bench.monitor import parse_counters
+from loadtests.capacity import options as capacity_options
+from loadtests.capacity.options import read_options
+from reports.store.store import RunStore
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = ["--duration", "0.5", "--ramp", "0", "--warmup", "0.1"]

@@ -9,7 +9,7 @@ import time
 import gevent
 import pytest
 
-from loadtests.lean_client import LeanClient, Transport
+from loadtests.generator.lean_client import LeanClient, Transport
 
 REQUEST = b"POST /process HTTP/1.1\r\nHost: x\r\nX-Request-Id: r1\r\nContent-Length: 2\r\n\r\n{}"
 PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"

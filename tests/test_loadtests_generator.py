@@ -9,8 +9,9 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from loadtests import generate, scenarios
-from loadtests.workload import Workload
+from loadtests import scenarios
+from loadtests.generator import generate
+from loadtests.workload.workload import Workload
 from tests.echo_server import EchoServer
 from tests.generator_process import finish, generator, news, read, run_until
 

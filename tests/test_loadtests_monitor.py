@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests.monitor import (
+from loadtests.bench.monitor import (
     HostTime,
     Usage,
     cores_used,

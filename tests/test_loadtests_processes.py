@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from loadtests.processes import Child, ChildError, Children, divide_cores
+from loadtests.bench.processes import Child, ChildError, Children, divide_cores
 
 OBEDIENT = (
     "import signal, sys, time; print('up', flush=True); signal.sigwait([signal.SIGTERM]); print('bye'); sys.exit(0)"
@@ -134,7 +134,7 @@ async def test_a_child_without_cores_keeps_all(children: Children) -> None:
 def test_children_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     parent_code = textwrap.dedent(f"""
         import asyncio, pathlib
-        from loadtests.processes import Children
+        from loadtests.bench.processes import Children
         async def main():
             children = Children(pathlib.Path({str(tmp_path)!r}))
             child = await children.spawn("stubborn", [{sys.executable!r}, "-c", {STUBBORN!r}])

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests.recorder import BATCH_ROWS, Recorder
-from loadtests.reply import cache_outcome, echoes, error_name, stage_durations, token_counts, usage
-from reports.samples import iter_batches
-from reports.schema import SAMPLE_SCHEMA, STAGES
+from loadtests.generator.recorder import BATCH_ROWS, Recorder
+from loadtests.generator.reply import cache_outcome, echoes, error_name, stage_durations, token_counts, usage
+from reports.records.samples import iter_batches
+from reports.records.schema import SAMPLE_SCHEMA, STAGES
 
 TIMING = (
     b"queue;dur=0.012, validate;dur=0.101, cache;dur=0.004, gemini;dur=212.500, "

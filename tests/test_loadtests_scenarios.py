@@ -15,14 +15,22 @@ from hypothesis import strategies as st
 from scipy.stats import expon, kstest
 
 from loadtests import scenarios
-from loadtests.catalogue import Catalogue
-from loadtests.load_models import ClosedLoop, ConstantArrivals, OpenLoop, PoissonArrivals, Sessions, Think, Waves
-from loadtests.profile import Stage, changes, users_at_start
-from loadtests.scenario import Scenario
-from loadtests.session import Session
+from loadtests.generator.session import Session
 from loadtests.target import parse_target
-from loadtests.workload import Workload
-from reports.store import RunStore
+from loadtests.workload.catalogue import Catalogue
+from loadtests.workload.load_models import (
+    ClosedLoop,
+    ConstantArrivals,
+    OpenLoop,
+    PoissonArrivals,
+    Sessions,
+    Think,
+    Waves,
+)
+from loadtests.workload.profile import Stage, changes, users_at_start
+from loadtests.workload.scenario import Scenario
+from loadtests.workload.workload import Workload
+from reports.store.store import RunStore
 from server.gemini.faults import FaultScript
 from server.settings import Settings
 from tests.echo_server import EchoServer

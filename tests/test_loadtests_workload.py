@@ -13,11 +13,11 @@ from scipy.optimize import brentq
 from scipy.stats import chisquare, expon, kstest
 
 from loadtests import scenarios
-from loadtests.catalogue import Catalogue
-from loadtests.load_models import Think
-from loadtests.popularity import zipf_cumulative
-from loadtests.scenario import Scenario
-from loadtests.workload import Workload
+from loadtests.workload.catalogue import Catalogue
+from loadtests.workload.load_models import Think
+from loadtests.workload.popularity import zipf_cumulative
+from loadtests.workload.scenario import Scenario
+from loadtests.workload.workload import Workload
 from server.gemini.reply_text import compose
 from server.models import ProcessRequest
 

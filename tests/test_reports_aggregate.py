@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reports.aggregate import bin_counts, cells, from_rows, merge, of_population, to_rows
-from reports.bins import latency_bin
-from reports.schema import AGGREGATE_SCHEMA
+from reports.records.aggregate import bin_counts, cells, from_rows, merge, of_population, to_rows
+from reports.records.bins import latency_bin
+from reports.records.schema import AGGREGATE_SCHEMA
 from tests.made_runs import T0_NS, batch, block, mixed
 
 BLOCKS = [block(0, warmup_s=1.0, measured_s=4.0), block(1, at_s=6.0, warmup_s=1.0, measured_s=3.0)]

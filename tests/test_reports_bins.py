@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.bins import BINS, bin_edges_us, latency_bin, quantile_ns
+from reports.records.bins import BINS, bin_edges_us, latency_bin, quantile_ns
 
 NS = st.integers(min_value=-1000, max_value=10**13)
 

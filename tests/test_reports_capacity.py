@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reports.__main__ import main as reports_main
-from reports.attainment import Observation
-from reports.capacity import Capacity, assess, level_of, load_of, process_load, unit_of
-from reports.capacity_search import Bracket, LevelVerdict, SearchPlan, Tried, bracket, next_load
-from reports.knee import find_knee
-from reports.levels import Level, Repeat, judge_level, tried
-from reports.replicates import interval_of_mean
-from reports.schema import Workload
-from reports.sizing import Host, ProcessLoad, assumptions, planned_load, processes_per_host, size_for
-from reports.slo import parse_slo
+from reports.capacity.assess import Capacity, assess, level_of, load_of, process_load, unit_of
+from reports.capacity.levels import Level, Repeat, judge_level, tried
+from reports.capacity.search import Bracket, LevelVerdict, SearchPlan, Tried, bracket, next_load
+from reports.capacity.sizing import Host, ProcessLoad, assumptions, planned_load, processes_per_host, size_for
+from reports.judge.attainment import Observation
+from reports.judge.slo import parse_slo
+from reports.records.schema import Workload
+from reports.statistics.knee import find_knee
+from reports.statistics.replicates import interval_of_mean
 from tests.closed_system import ClosedSystem
 from tests.measured_runs import Stretch, save_measured
 

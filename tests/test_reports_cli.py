@@ -10,8 +10,8 @@ from rich.console import Console
 
 from reports.__main__ import main
 from reports.readable import latency, number
-from reports.store import RunStore
-from reports.terminal import print_experiment
+from reports.store.store import RunStore
+from reports.views.terminal import print_experiment
 from tests.made_runs import batch, block, mixed, save
 
 

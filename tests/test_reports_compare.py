@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reports.compare import Latencies, compare, differences, sentence
-from reports.comparison import Comparison, Difference
-from reports.run import Run
-from reports.schema import Environment, Population, Workload
-from reports.store import RunStore
+from reports.compare.comparison import Comparison, Difference
+from reports.compare.verdict import Latencies, compare, differences, sentence
+from reports.records.schema import Environment, Population, Workload
+from reports.store.run import Run
+from reports.store.store import RunStore
 from tests.made_runs import block, manifest, mixed, save
 
 RUNS = 20

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.cost import PriceError, Prices, cost_of, load_prices, model_of, price_tokens
-from reports.summary import Tokens
+from reports.cost.pricing import PriceError, Prices, cost_of, load_prices, model_of, price_tokens
+from reports.summary.summary import Tokens
 from tests.measured_runs import Stretch, save_measured
 
 TABLE = """

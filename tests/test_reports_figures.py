@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.aggregate import cells, merge
-from reports.comparison import Comparison, Difference
+from reports.compare.comparison import Comparison, Difference
 from reports.figures import (
     DARK,
     LIGHT,
@@ -26,6 +25,7 @@ from reports.figures import (
 )
 from reports.figures.layout import spread
 from reports.figures.time_axis import TimeAxis
+from reports.records.aggregate import cells, merge
 from tests.made_runs import T0_NS, batch, block, mixed
 
 DRAW: list[Callable[..., go.Figure]] = [latency_over_time, hit_miss_ecdf, percentiles, retries_over_time]

@@ -7,14 +7,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from reports import gate
 from reports.__main__ import main as reports_main
-from reports.baseline import Baseline, BaselineError, check_same_workload, measure_baseline, read_baseline
-from reports.gate import Check, GateError, Verdict, hold_gate, read_gate_file
-from reports.junit import junit_xml
-from reports.markdown import gate_markdown
-from reports.run import Run
-from reports.slo import parse_slo
+from reports.judge import gate
+from reports.judge.baseline import Baseline, BaselineError, check_same_workload, measure_baseline, read_baseline
+from reports.judge.gate import Check, GateError, Verdict, hold_gate, read_gate_file
+from reports.judge.junit import junit_xml
+from reports.judge.markdown import gate_markdown
+from reports.judge.slo import parse_slo
+from reports.store.run import Run
 from tests.measured_runs import Stretch, minutes_later, save_measured
 
 SLO = parse_slo("p99<1s,failed<1%")

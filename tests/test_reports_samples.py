@@ -12,8 +12,16 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from reports.samples import SampleTail, SampleWriter, compact, iter_batches, iter_stream, sample_files, stream_path
-from reports.schema import SAMPLE_SCHEMA
+from reports.records.samples import (
+    SampleTail,
+    SampleWriter,
+    compact,
+    iter_batches,
+    iter_stream,
+    sample_files,
+    stream_path,
+)
+from reports.records.schema import SAMPLE_SCHEMA
 from tests.made_runs import batch, mixed
 
 
@@ -85,7 +93,7 @@ def test_a_killed_process_loses_only_what_it_had_not_written(tmp_path: Path) -> 
     program = """
         import sys, time
         from pathlib import Path
-        from reports.samples import SampleWriter
+        from reports.records.samples import SampleWriter
         from tests.made_runs import batch
         writer = SampleWriter(Path(sys.argv[1]), 7)
         for n in range(5):

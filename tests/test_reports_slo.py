@@ -9,8 +9,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from reports.attainment import Observation, all_met, attain, binomial_interval, observe, pool
-from reports.slo import Indicator, SloError, Threshold, parse_slo, show_slo
+from reports.judge.attainment import Observation, all_met, attain, binomial_interval, observe, pool
+from reports.judge.slo import Indicator, SloError, Threshold, parse_slo, show_slo
 from tests.measured_runs import Stretch, save_measured
 
 

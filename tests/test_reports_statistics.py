@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from reports.bootstrap import ChunkCounts, quantile_intervals, resample_weights, run_length
-from reports.chunks import Chunks
-from reports.percentiles import enough_samples, quantiles, samples_needed
-from reports.popularity import characteristic_time, expected_hit_share, lru_hit_share, ttl_hit_share, zipf
-from reports.warmup import mser5, transient
+from reports.statistics.bootstrap import ChunkCounts, quantile_intervals, resample_weights, run_length
+from reports.statistics.chunks import Chunks
+from reports.statistics.percentiles import enough_samples, quantiles, samples_needed
+from reports.statistics.popularity import characteristic_time, expected_hit_share, lru_hit_share, ttl_hit_share, zipf
+from reports.statistics.warmup import mser5, transient
 from tests.made_runs import block
 
 LATENCIES = st.lists(st.integers(1, 10**12), min_size=1, max_size=400)

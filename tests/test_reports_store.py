@@ -7,10 +7,10 @@ from pathlib import Path
 import orjson
 import pytest
 
-from reports.aggregate import cells, to_rows
 from reports.errors import RunBusy, RunDamaged, RunNotFound, StoreError
-from reports.store import RunStore
-from reports.ticks import TickTail
+from reports.records.aggregate import cells, to_rows
+from reports.records.ticks import TickTail
+from reports.store.store import RunStore
 from tests.made_runs import T0_NS, batch, block, manifest, mixed, save
 
 

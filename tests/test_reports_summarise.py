@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.run import Run
-from reports.schema import HIT_CACHES, MISS_CACHES, Manifest, Server
-from reports.store import RunStore
-from reports.summarise import summarise
-from reports.summary import PERCENTILES, Summary
+from reports.records.schema import HIT_CACHES, MISS_CACHES, Manifest, Server
+from reports.store.run import Run
+from reports.store.store import RunStore
+from reports.summary.summarise import summarise
+from reports.summary.summary import PERCENTILES, Summary
 from tests.made_runs import T0_NS, batch, block, manifest, mixed, save
 
 

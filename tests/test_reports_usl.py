@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import curve_fit
 
-from reports.knee import find_knee
-from reports.usl import Usl, fit_usl
+from reports.statistics.knee import find_knee
+from reports.statistics.usl import Usl, fit_usl
 
 LOADS = [25, 50, 100, 200, 400, 800]
 

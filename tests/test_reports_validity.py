@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from reports.summary import Reconciliation, Validity
-from reports.validity import judge
+from reports.summary.summary import Reconciliation, Validity
+from reports.summary.validity import judge
 from tests.made_runs import block
 
 

@@ -10,10 +10,10 @@ import psutil
 import pytest
 
 from loadtests import scenarios
-from loadtests.workload import Workload
-from reports.schema import Block
-from reports.store import RunStore
-from reports.summarise import summarise
+from loadtests.workload.workload import Workload
+from reports.records.schema import Block
+from reports.store.store import RunStore
+from reports.summary.summarise import summarise
 from tests.made_runs import manifest
 from tests.truth_runs import load_process, milliseconds, samples, take_precedence, truth_server
 

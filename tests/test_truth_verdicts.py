@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loadtests.processes import divide_cores
-from reports.compare import Latencies, compare, differences
-from reports.schema import POPULATIONS, Block, Population
+from loadtests.bench.processes import divide_cores
+from reports.compare.verdict import Latencies, compare, differences
+from reports.records.schema import POPULATIONS, Block, Population
 from tests.made_runs import block
 from tests.truth_runs import bench, truth_server
 

@@ -17,9 +17,9 @@ import numpy.typing as npt
 import pandas as pd
 import psutil
 
-from reports.run import Run
-from reports.samples import iter_batches
-from reports.store import RunStore
+from reports.records.samples import iter_batches
+from reports.store.run import Run
+from reports.store.store import RunStore
 
 
 @dataclass
@@ -76,8 +76,17 @@ class LoadProcess:
 
 @contextlib.contextmanager
 def load_process(run_dir: Path, url: str, *flags: object) -> Iterator[LoadProcess]:
-    """``python -m loadtests.generate`` that is ready; killed on leaving, if it still runs."""
-    command = [sys.executable, "-m", "loadtests.generate", "--url", url, "--run-dir", str(run_dir), *map(str, flags)]
+    """``python -m loadtests.generator.generate`` that is ready; killed on leaving, if it still runs."""
+    command = [
+        sys.executable,
+        "-m",
+        "loadtests.generator.generate",
+        "--url",
+        url,
+        "--run-dir",
+        str(run_dir),
+        *map(str, flags),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             load = LoadProcess(process)
@@ -130,7 +139,7 @@ class Bench:
     def load_process(self) -> psutil.Process:
         """The load process that runs."""
         children = psutil.Process(self.process.pid).children()
-        return next(child for child in children if "loadtests.generate" in child.cmdline())
+        return next(child for child in children if "loadtests.generator.generate" in child.cmdline())
 
     def end(self, *, undisturbed: bool = False) -> tuple[int, str, str]:
         """Wait for its end, its servers and load ``undisturbed`` if possible: exit code, standard output and error."""

@@ -10,7 +10,7 @@
   const FAILED = 3;
   const MOST_ATTEMPTS = 5;
 
-  // The q quantile in ms of counts by log bin, log-linear inside its bin: reports.bins.quantile_ns, in the browser.
+  // The q quantile in ms of counts by log bin, log-linear inside its bin: reports.records.bins.quantile_ns, in the browser.
   function quantileMs(counts, q) {
     let total = 0;
     for (let i = 0; i < BINS; i++) total += counts[i];

@@ -19,8 +19,8 @@ import orjson
 from dash_app.library import Library
 from dash_app.live.frames import Frame, about_run, tick_frame
 from reports.errors import StoreError
-from reports.schema import Manifest
-from reports.ticks import TickTail
+from reports.records.schema import Manifest
+from reports.records.ticks import TickTail
 
 LOG = logging.getLogger("dash_app")
 

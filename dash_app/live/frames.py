@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from reports.schema import POPULATIONS, Manifest
+from reports.records.schema import POPULATIONS, Manifest
 
 HIT, MISS, OTHER, FAILED = range(4)
 """What a cell's requests were: the populations of latency, successes whose cache is unknown, failures."""

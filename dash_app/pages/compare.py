@@ -17,7 +17,7 @@ from dash_app.missing import missing
 from dash_app.router import Page
 from dash_app.settings_diff import settings_diff
 from reports import readable
-from reports.compare import why_refused
+from reports.compare.verdict import why_refused
 from reports.errors import RunNotFound, StoreError
 from reports.figures import THEMES, percentiles, relative_change
 from reports.figures.arms_ecdf import arms_ecdf

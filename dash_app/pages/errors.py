@@ -17,9 +17,9 @@ from dash_app.missing import missing
 from dash_app.router import Page
 from reports import readable
 from reports.errors import StoreError
-from reports.failures import FailureKind, failure_kinds, failures
 from reports.figures import THEMES
 from reports.figures.failures import failures_by_attempts, failures_over_time, waits_for_failure
+from reports.summary.failures import FailureKind, failure_kinds, failures
 
 _ALL = "all"
 

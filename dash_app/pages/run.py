@@ -17,11 +17,11 @@ from dash_app.missing import missing
 from dash_app.router import Page
 from dash_app.view import RunView, population
 from reports import readable
-from reports.attainment import Attainment
 from reports.errors import StoreError
 from reports.figures import THEMES, relative_change
-from reports.schema import Manifest
-from reports.slo import SloError, parse_slo
+from reports.judge.attainment import Attainment
+from reports.judge.slo import SloError, parse_slo
+from reports.records.schema import Manifest
 
 
 def register(app: Dash, library: Library) -> Page:

@@ -16,8 +16,8 @@ from dash_app.router import Page
 from dash_app.run_rows import digest, row
 from dash_app.view import DEFAULT_SLO
 from reports.errors import StoreError
-from reports.slo import parse_slo
-from reports.store import RunEntry
+from reports.judge.slo import parse_slo
+from reports.store.store import RunEntry
 
 _REFRESH_MS = 5000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from loadtests.scenario import Scenario
+from loadtests.workload.scenario import Scenario
 
 
 def names() -> list[str]:
@@ -19,5 +19,5 @@ def load(name: str) -> Scenario:
         raise ValueError(f"no scenario is called {name!r}; there are: {', '.join(names())}")
     scenario = importlib.import_module(f"{__name__}.{name}").SCENARIO
     if not isinstance(scenario, Scenario):
-        raise ValueError(f"loadtests/scenarios/{name}.py: SCENARIO is not a loadtests.scenario.Scenario")
+        raise ValueError(f"loadtests/scenarios/{name}.py: SCENARIO is not a loadtests.workload.scenario.Scenario")
     return scenario

@@ -1,7 +1,7 @@
 """Agents in sessions: a burst of turns, some asked again, then silence. Prompts are as popular as in ``steady``."""
 
-from loadtests.load_models import Sessions
-from loadtests.scenario import Scenario
+from loadtests.workload.load_models import Sessions
+from loadtests.workload.scenario import Scenario
 
 SCENARIO = Scenario(
     name="agents",

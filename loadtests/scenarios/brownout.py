@@ -6,8 +6,8 @@ different times see the same share of them.
 
 from pathlib import Path
 
-from loadtests.load_models import Think
-from loadtests.scenario import Scenario
+from loadtests.workload.load_models import Think
+from loadtests.workload.scenario import Scenario
 
 SCENARIO = Scenario(
     name="brownout",

@@ -4,8 +4,8 @@ Latency counts from the scheduled arrival, so a server that stalls is charged fo
 omission). The users are connections: their number bounds the requests in flight.
 """
 
-from loadtests.load_models import PoissonArrivals
-from loadtests.scenario import Scenario
+from loadtests.workload.load_models import PoissonArrivals
+from loadtests.workload.scenario import Scenario
 
 SCENARIO = Scenario(
     name="open",

@@ -1,8 +1,8 @@
 """Users who come steadily, from a tenth to all of them: where does latency begin to rise?"""
 
-from loadtests.load_models import Think
-from loadtests.profile import Stage
-from loadtests.scenario import Scenario
+from loadtests.workload.load_models import Think
+from loadtests.workload.profile import Stage
+from loadtests.workload.scenario import Scenario
 
 SCENARIO = Scenario(
     name="ramp",

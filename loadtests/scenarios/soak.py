@@ -4,8 +4,8 @@ Meant for half an hour and more (``make bench SCENARIO=soak MODE=async DURATION=
 shorter than that, so that entries age out under load too.
 """
 
-from loadtests.load_models import Think
-from loadtests.scenario import Scenario
+from loadtests.workload.load_models import Think
+from loadtests.workload.scenario import Scenario
 
 SCENARIO = Scenario(
     name="soak",

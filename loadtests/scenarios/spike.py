@@ -1,8 +1,8 @@
 """A crowd that comes at once and leaves again: how high does latency go, and how soon is it back?"""
 
-from loadtests.load_models import Think
-from loadtests.profile import Stage
-from loadtests.scenario import Scenario
+from loadtests.workload.load_models import Think
+from loadtests.workload.profile import Stage
+from loadtests.workload.scenario import Scenario
 
 SCENARIO = Scenario(
     name="spike",

@@ -1,8 +1,8 @@
 """Users in five equal steps, each held for a fifth of the measured time: a coarse look for the knee."""
 
-from loadtests.load_models import Think
-from loadtests.profile import Stage
-from loadtests.scenario import Scenario
+from loadtests.workload.load_models import Think
+from loadtests.workload.profile import Stage
+from loadtests.workload.scenario import Scenario
 
 SCENARIO = Scenario(
     name="stairs",

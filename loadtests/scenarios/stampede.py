@@ -3,9 +3,9 @@
 Made for one load process: each process has its own question.
 """
 
-from loadtests.catalogue import Catalogue
-from loadtests.load_models import Waves
-from loadtests.scenario import Scenario
+from loadtests.workload.catalogue import Catalogue
+from loadtests.workload.load_models import Waves
+from loadtests.workload.scenario import Scenario
 
 _CATALOGUE = Catalogue(items=4096, exponent=0.0)
 

@@ -5,9 +5,9 @@ steady state (Che's approximation), which it reaches after about 480 requests. E
 requests/s, is past that when its warm-up ends, so that both modes are measured at alike hit shares.
 """
 
-from loadtests.catalogue import Catalogue
-from loadtests.load_models import Think
-from loadtests.scenario import Scenario
+from loadtests.workload.catalogue import Catalogue
+from loadtests.workload.load_models import Think
+from loadtests.workload.scenario import Scenario
 
 SCENARIO = Scenario(
     name="steady",

@@ -9,13 +9,13 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 import pyarrow as pa
 
-from reports.aggregate import bin_counts, of_population
-from reports.bins import BINS, BINS_PER_DECADE, quantile_ns
 from reports.figures.layout import axis, bare_layout, latency_axis, nothing
 from reports.figures.theme import Theme
-from reports.percentiles import enough_samples
 from reports.readable import latency
-from reports.schema import POPULATIONS, Population
+from reports.records.aggregate import bin_counts, of_population
+from reports.records.bins import BINS, BINS_PER_DECADE, quantile_ns
+from reports.records.schema import POPULATIONS, Population
+from reports.statistics.percentiles import enough_samples
 
 _DASH: Final[dict[Population, str]] = {"hit": "solid", "miss": "dash"}
 

@@ -11,13 +11,13 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 import pyarrow as pa
 
-from reports.aggregate import bin_counts
-from reports.bins import BINS, BINS_PER_DECADE
-from reports.failures import failures
 from reports.figures.layout import axis, bare_layout, latency_axis, nothing
 from reports.figures.theme import Theme
 from reports.figures.time_axis import TimeAxis
 from reports.readable import count, latency, share
+from reports.records.aggregate import bin_counts
+from reports.records.bins import BINS, BINS_PER_DECADE
+from reports.summary.failures import failures
 
 COLUMNS: Final = 60
 NAMED: Final = 4

@@ -11,14 +11,14 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 import pyarrow as pa
 
-from reports.aggregate import of_population
-from reports.bins import BINS, BINS_PER_DECADE, quantile_ns
 from reports.figures.layout import bare_layout, latency_axis, nothing, spread
 from reports.figures.theme import Theme
 from reports.figures.time_axis import TimeAxis
-from reports.percentiles import samples_needed
 from reports.readable import latency
-from reports.schema import POPULATIONS, Population
+from reports.records.aggregate import of_population
+from reports.records.bins import BINS, BINS_PER_DECADE, quantile_ns
+from reports.records.schema import POPULATIONS, Population
+from reports.statistics.percentiles import samples_needed
 
 COLUMNS: Final = 150
 BINS_A_ROW: Final = 2

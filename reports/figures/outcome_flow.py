@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from reports.figures.layout import bare_layout, nothing
 from reports.figures.theme import Theme
 from reports.readable import count
-from reports.schema import HIT_CACHES
+from reports.records.schema import HIT_CACHES
 
 _NODES: Final = ("requests", "cache hit", "cache miss", "refused", "first try", "retried", "ok", "failed")
 

@@ -13,13 +13,13 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 import pyarrow as pa
 
-from reports.aggregate import bin_counts, of_population
-from reports.bins import quantile_ns
 from reports.figures.layout import axis, bare_layout, latency_axis, nothing, spread
 from reports.figures.theme import Theme
-from reports.percentiles import SAMPLES_BEYOND
 from reports.readable import latency
-from reports.schema import POPULATIONS, Population
+from reports.records.aggregate import bin_counts, of_population
+from reports.records.bins import quantile_ns
+from reports.records.schema import POPULATIONS, Population
+from reports.statistics.percentiles import SAMPLES_BEYOND
 
 MARKS: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "p99.99": 0.9999, "p99.999": 0.99999}
 _DASH: Final[dict[Population, str]] = {"hit": "solid", "miss": "dash"}

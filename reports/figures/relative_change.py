@@ -7,11 +7,11 @@ from typing import Final
 
 import plotly.graph_objects as go
 
-from reports.comparison import Comparison, Difference
+from reports.compare.comparison import Comparison, Difference
 from reports.figures.layout import axis, bare_layout, nothing
 from reports.figures.theme import Theme
 from reports.readable import change
-from reports.schema import POPULATIONS, Population
+from reports.records.schema import POPULATIONS, Population
 
 _DASH: Final[dict[Population, str]] = {"hit": "solid", "miss": "dash"}
 _SYMBOL: Final[dict[Population, str]] = {"hit": "circle", "miss": "diamond"}

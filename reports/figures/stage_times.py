@@ -11,8 +11,8 @@ from plotly.subplots import make_subplots
 from reports.figures.layout import axis, bare_layout, nothing
 from reports.figures.theme import Theme
 from reports.readable import count, latency, share
-from reports.schema import STAGES, Population
-from reports.summary import Stage
+from reports.records.schema import STAGES, Population
+from reports.summary.summary import Stage
 
 _SHOWN: Final = tuple(stage for stage in STAGES if stage != "total")
 

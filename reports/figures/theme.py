@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from reports.schema import Population
+from reports.records.schema import Population
 
 FONT: Final = "Inter, system-ui, sans-serif"
 

@@ -1,0 +1,1 @@
+"""``python -m loadtests ablate``: each policy switched off in turn."""

@@ -1,0 +1,1 @@
+"""``python -m loadtests baseline``: a server against a handler that does nothing."""

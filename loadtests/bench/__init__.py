@@ -1,0 +1,1 @@
+"""``python -m loadtests bench``, and the experiment that the other commands build on: arms, blocks, processes."""

@@ -1,0 +1,1 @@
+"""``python -m loadtests capacity``: the most users within an SLO, searched under load."""

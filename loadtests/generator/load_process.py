@@ -1,0 +1,106 @@
+"""A load process at work: Locust as a library, users spawned, progress told once a second, an end in good order."""
+
+from __future__ import annotations
+
+import locust.env  # isort: skip  # first: it patches the sockets that the imports below use
+
+import argparse
+import gc
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+import time
+
+import gevent
+import gevent.event
+
+from loadtests.generator.alarm import make_alarm
+from loadtests.generator.clients import equip, report_to_locust
+from loadtests.generator.lag import LagMeter
+from loadtests.generator.recorder import Recorder
+from loadtests.generator.session import Session
+from loadtests.target import Target
+from loadtests.workload.profile import changes
+from loadtests.workload.scenario import Scenario
+from loadtests.workload.workload import Workload
+
+
+def run(options: argparse.Namespace, scenario: Scenario, target: Target) -> int:
+    """Load ``target`` until told to stop, as the flags of ``loadtests.generator.generate`` say; return the exit code.
+
+    Raises OSError when the sample file cannot be opened.
+    """
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    # It warns of spawn rates above 100/s and of a busy CPU; the bench judges both by what it measures.
+    logging.getLogger("locust.runners").setLevel(logging.ERROR)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    stop = gevent.event.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, stop.set)
+    session = Session(
+        Workload(scenario, options.seed),
+        target,
+        Recorder(options.run_dir, os.getpid(), scenario.name, options.block),
+        make_alarm(),
+        users=options.users,
+        first_user=options.first_user,
+        share=options.users / (options.total_users or options.users),
+        echo=not options.no_echo,
+    )
+    session.recorder_failed.rawlink(lambda _: stop.set())
+    users = equip(options.client, session)
+    environment = locust.env.Environment(
+        user_classes=[users], host=target.base_url, stop_timeout=options.stop_timeout or 0.001
+    )
+    report_to_locust(users, session, environment)
+    runner = environment.create_local_runner()
+    full = gevent.event.Event()
+    environment.events.spawning_complete.add_listener(lambda **_: full.set())  # type: ignore[no-untyped-call]
+    lag = LagMeter(session.alarm)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+    def report() -> None:
+        while True:
+            gevent.sleep(1.0)
+            session.recorder.flush()
+            _say(
+                users=runner.user_count,
+                in_flight=session.in_flight,
+                requests=session.recorder.recorded,
+                failures=session.recorder.failures,
+                lag_ms=round(lag.take_p99_ms(), 3),
+            )
+
+    def follow_schedule() -> None:
+        full.wait()
+        session.open_gate()
+        opens_ns = time.perf_counter_ns() + int(options.warmup * 1e9)
+        for change in changes(scenario.profile, options.users, options.duration):
+            session.alarm.sleep_until(opens_ns + int(change.at_s * 1e9))
+            runner.start(change.users, change.rate_per_s)
+
+    _say(ready=True, pid=os.getpid())
+    runner.start(scenario.users_at_start(options.users), options.spawn_rate)
+    background = [gevent.spawn(report), gevent.spawn(lag.run), gevent.spawn(follow_schedule)]
+    stop.wait()
+    background.pop().kill()
+    runner.stop()
+    session.record_unsent()
+    gevent.killall(background)
+    session.recorder.close()
+    if session.recorder_error is not None:
+        print(f"samples could not be written: {session.recorder_error}", file=sys.stderr)
+        return 1
+    _say(done=True, recorded=session.recorder.recorded)
+    return 0
+
+
+def _say(**news: object) -> None:
+    sys.stdout.write(json.dumps(news) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,1 @@
+"""One run against another: verdicts from intervals, and what a policy earns."""

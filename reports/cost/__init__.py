@@ -1,0 +1,1 @@
+"""What a run's tokens cost, and what its cache saved."""

@@ -1,0 +1,1 @@
+"""A run against what was asked of it: SLO, baseline, gate, and the gate's reports."""

@@ -1,0 +1,1 @@
+"""The runs on disk: written, listed, opened, read block by block."""

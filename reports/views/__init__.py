@@ -1,0 +1,1 @@
+"""Runs as people read them: on the terminal and as one HTML file."""

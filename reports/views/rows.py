@@ -1,0 +1,146 @@
+"""The rows of a report: each figure of one or more summaries as text, and the ratio of the second to the first.
+
+Terminal, exports and pages print these, so that all say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from reports.readable import DASH, count, latency, number, share
+from reports.records.schema import HIT_CACHES, MISS_CACHES, POPULATIONS, Population
+from reports.statistics.percentiles import samples_needed
+from reports.summary.summary import LATENCY_KINDS, PERCENTILES, Summary
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure: its name, indented by two spaces where it is a part of the row above, and a text a summary.
+
+    ``ratio`` is second by first as text, ``interval`` the 95% interval of the first; empty where there is none.
+    """
+
+    name: str
+    texts: list[str]
+    ratio: str
+    interval: str
+
+
+@dataclass(frozen=True)
+class _Line:
+    name: str
+    text: Callable[[Summary], str]
+    value: Callable[[Summary], float | None] | None = None
+    interval: Callable[[Summary], str] = lambda _: ""
+
+    def row(self, summaries: Sequence[Summary]) -> Row:
+        texts = [self.text(summary) for summary in summaries]
+        return Row(self.name, texts, self._ratio(summaries), self.interval(summaries[0]))
+
+    def _ratio(self, summaries: Sequence[Summary]) -> str:
+        if self.value is None or len(summaries) != 2:
+            return ""
+        a, b = (self.value(summary) for summary in summaries)
+        return f"{number(b / a)}×" if a and b is not None else DASH
+
+
+def summary_rows(summaries: Sequence[Summary]) -> list[list[Row]]:
+    """The rows in groups; those that no summary has anything to say on are left out."""
+    groups = [[line.row(summaries) for line in lines] for lines in _groups(summaries)]
+    return [[row for row in group if any(text != DASH for text in row.texts)] for group in groups]
+
+
+def printed(summary: Summary, population: Population, name: str) -> float | None:
+    """A percentile from the intended start in ms; None if it is withheld."""
+    return summary.latency[population]["intended"].percentiles.get(name)
+
+
+def _groups(summaries: Sequence[Summary]) -> list[list[_Line]]:
+    attempts = sorted({spent for s in summaries for spent in s.attempts.distribution})
+    reasons = sorted({reason for s in summaries for reason in s.failures_by_reason})
+    return [
+        [
+            _Line("throughput", lambda s: number(s.throughput_rps, "req/s"), lambda s: s.throughput_rps),
+            _Line("goodput (successes)", lambda s: number(s.goodput_rps, "req/s"), lambda s: s.goodput_rps),
+        ],
+        *(_latency_lines(population) for population in POPULATIONS),
+        [
+            _Line("hit share", lambda s: share(s.cache.hit_share), lambda s: s.cache.hit_share),
+            _Line("  with collapsed", lambda s: share(s.cache.served_share) if s.cache.expected_share else DASH),
+            _Line("  expected (Che)", lambda s: share(s.cache.expected_share)),
+            *(_Line(f"  {cache}", partial(_cache_text, cache=cache)) for cache in (*HIT_CACHES, *MISS_CACHES)),
+        ],
+        [
+            _Line("attempts per success", lambda s: number(s.attempts.per_success), lambda s: s.attempts.per_success),
+            _Line(
+                "  retry amplification", lambda s: number(s.attempts.amplification), lambda s: s.attempts.amplification
+            ),
+            *(
+                _Line(f"  {spent} attempt{'s' * (spent > 1)}", partial(_attempts_text, spent=spent))
+                for spent in attempts
+            ),
+        ],
+        [
+            _Line("server CPU", lambda s: number(s.cpu.server_us, "µs/req"), lambda s: s.cpu.server_us),
+            _Line("generator CPU", lambda s: number(s.cpu.generator_us, "µs/req"), lambda s: s.cpu.generator_us),
+            _Line("in flight, Little's law", lambda s: number(s.little.expected if s.little else None)),
+            _Line("in flight, counted", lambda s: number(s.little.observed if s.little else None)),
+            _Line("warm-up left (MSER-5)", _warmup_text),
+        ],
+        [
+            _Line("failed", lambda s: f"{count(s.failures)} ({share(s.failed_share)})"),
+            *(_Line(f"  {reason}", partial(_failures_text, reason=reason)) for reason in reasons),
+        ],
+    ]
+
+
+def _latency_lines(population: Population) -> list[_Line]:
+    samples = _Line(f"{population} samples", lambda s: count(s.latency[population]["intended"].count))
+    return [
+        samples,
+        *(
+            _Line(
+                f"  {population} {name}",
+                partial(_latency_text, population=population, name=name),
+                partial(printed, population=population, name=name),
+                partial(_interval_text, population=population, name=name),
+            )
+            for name in PERCENTILES
+        ),
+    ]
+
+
+def _latency_text(summary: Summary, population: Population, name: str) -> str:
+    """Both kinds of latency: from the intended start, then from the send; or how many samples it lacks."""
+    of = summary.latency[population]
+    if of["intended"].count == 0:
+        return DASH
+    values = [of[kind].percentiles[name] for kind in LATENCY_KINDS]
+    if values[0] is None:
+        return f"n < {count(samples_needed(PERCENTILES[name]))}"
+    return f"{latency(values[0])} ({latency(values[1])})"
+
+
+def _interval_text(summary: Summary, population: Population, name: str) -> str:
+    interval = summary.latency[population]["intended"].intervals.get(name)
+    return "" if interval is None else f"{latency(interval[0])} to {latency(interval[1])}"
+
+
+def _warmup_text(summary: Summary) -> str:
+    if summary.warmup is None:
+        return DASH
+    return f"{number(summary.warmup.cut_s, 's')}, {'settled' if summary.warmup.settled else 'not settled'}"
+
+
+def _cache_text(summary: Summary, cache: str) -> str:
+    return count(getattr(summary.cache, cache) or None)
+
+
+def _attempts_text(summary: Summary, spent: int) -> str:
+    return count(summary.attempts.distribution.get(spent, 0))
+
+
+def _failures_text(summary: Summary, reason: str) -> str:
+    return count(summary.failures_by_reason.get(reason, 0))
