@@ -11,6 +11,7 @@ DURATION ?= 15
 SCENARIO ?= steady
 SEED ?= 42
 PORT ?=
+REVS ?=
 BENCH_FLAGS ?=
 TEST_FLAGS ?=
 
@@ -26,7 +27,7 @@ LOAD_FLAGS = $(call given,DURATION,duration) $(call given,SCENARIO,scenario) $(c
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 	@echo
-	@echo "  Variables: MODE=ab|async|sync|blocking USERS DURATION (s, measured, per block) SCENARIO SEED PORT"
+	@echo "  Variables: MODE=ab|async|sync|blocking USERS DURATION (s, measured, per block) SCENARIO SEED PORT REVS=main~3..main"
 
 # Set-up is done once: again only when a lock file is newer than the stamp of its last install.
 .venv/bin/python:
@@ -51,7 +52,7 @@ install: .venv/.installed ## Make .venv with the pinned packages (the other targ
 install-dev: .venv/.installed-dev
 
 bench: .venv/.installed ## Throughput and latency, sync against async, on 1000 users; writes a report
-	@$(BIN)/python -m loadtests bench --mode $(MODE) --users $(USERS) --duration $(DURATION) --scenario $(SCENARIO) --seed $(SEED) $(if $(PORT),--port $(PORT)) $(BENCH_FLAGS)
+	@$(BIN)/python -m loadtests bench --mode $(MODE) --users $(USERS) --duration $(DURATION) --scenario $(SCENARIO) --seed $(SEED) $(if $(REVS),--revs '$(REVS)') $(if $(PORT),--port $(PORT)) $(BENCH_FLAGS)
 
 capacity: .venv/.installed ## The most users within SLO="p99<1s,failed<1%", the knee, and sizes for many more
 	@$(BIN)/python -m loadtests capacity --slo '$(SLO)' $(LOAD_FLAGS) $(CAPACITY_FLAGS)

@@ -50,7 +50,9 @@ def count(whole: int | None) -> str:
 
 
 def change(ratio: float) -> str:
-    """A ratio as a signed change: 0.9 is ``-10.0%``, 3.2 is ``+220%``."""
+    """A ratio as a signed change: 0.9 is ``-10.0%``, 3.2 is ``+220%``; from 10 on the ratio itself, ``×16.4``."""
+    if ratio >= 10.0:
+        return f"×{three_digits(ratio)}"
     percent = (ratio - 1.0) * 100.0
     return f"{percent:+,.0f}%" if abs(percent) >= 99.95 else f"{percent:+.1f}%"
 

@@ -1,8 +1,7 @@
-"""Where a bench ran: machine, interpreter, packages, revision of the code. Kept with every run."""
+"""Where a bench ran: machine, interpreter, packages. Kept with every run."""
 
 import hashlib
 import platform
-import subprocess
 import uuid
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -12,7 +11,6 @@ import psutil
 
 from reports.records.schema import Environment
 
-_PROJECT = Path(__file__).resolve().parent.parent
 _PACKAGES = ("aiohttp", "gevent", "httptools", "locust", "numpy", "orjson", "pyarrow", "pydantic", "uvloop")
 
 
@@ -31,20 +29,6 @@ def environment(affinity: Mapping[str, Sequence[int]]) -> Environment:
         machine_id=_machine_id(cpu_model, cpu_count),
         packages=_package_versions(),
     )
-
-
-def revision() -> tuple[str, bool]:
-    """The commit of this checkout and whether files differ from it; `("", False)` where there is no git to ask."""
-    try:
-        commit = _git("rev-parse", "HEAD").strip()
-        return commit, bool(_git("status", "--porcelain", "--untracked-files=no").strip())
-    except (OSError, subprocess.SubprocessError):
-        return "", False
-
-
-def _git(*arguments: str) -> str:
-    command = ["git", "-C", str(_PROJECT), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout  # noqa: S603
 
 
 def _cpu_model() -> str:

@@ -10,12 +10,13 @@ from typing import Any
 
 from loadtests import scenarios
 from loadtests.bench.block import BlockLoad, LiveArm
-from loadtests.bench.environment import environment, revision
+from loadtests.bench.environment import environment
 from loadtests.bench.options import BenchOptions
 from loadtests.bench.plan import DRAIN_S, Arm, expected_s, in_alternation
 from loadtests.bench.processes import Children, divide_cores
 from loadtests.bench.progress import Progress, RecentRequests, Status
 from loadtests.bench.record import RunRecord
+from loadtests.bench.revisions import WORKING_TREE, Revision, working_tree
 from loadtests.bench.servers import ServerUnderTest, foreign_server, own_server, start_server
 from loadtests.workload.workload import Workload
 from reports.records.schema import Manifest, Server, Target
@@ -53,6 +54,7 @@ class Experiment:
         self._load: BlockLoad | None = None
         self._recent = RecentRequests()
         self._common: dict[str, Any] = {}
+        self._code = Revision(WORKING_TREE, "", dirty=False)
         self._workloads: dict[float | None, dict[str, Any]] = {}
         self._ticked_at = 0.0
         self._server_cores, others = divide_cores(_own_cores())
@@ -118,7 +120,10 @@ class Experiment:
 
     def _manifest(self, arm: Arm, server: ServerUnderTest, options: BenchOptions) -> Manifest:
         known = server.config or server.argv
+        code = arm.revision or self._code
         return Manifest(
+            commit=code.commit,
+            dirty=code.dirty,
             users=options.users,
             workload=WorkloadRecord.of({**self._workload_at(options.rate), "users": options.users}),
             arm=arm.letter,
@@ -133,15 +138,13 @@ class Experiment:
     def _common_manifest(self) -> dict[str, Any]:
         """What the manifests of all arms share. Takes a moment (the workload is composed, git is asked)."""
         options = self._options
-        commit, dirty = revision()
+        self._code = working_tree()
         self._workload_at(options.rate)
         return {
             "experiment": self.id,
             "scenario": options.scenario,
             "seed": options.seed,
             "duration_s": options.timing.measure_s,
-            "commit": commit,
-            "dirty": dirty,
             "command": list(options.command),
             "environment": environment({"server": self._server_cores, "generator": self._generator_cores}),
         }

@@ -57,6 +57,7 @@ def read_load_flags(
         runs=given.runs,
         settings={key: str(value) for key, value in scenario.server.items()} | dict(given.settings),
         changes={},
+        revisions=None,
         require_valid=False,
         command=(Path(sys.executable).name, *parser.prog.split()[1:], *arguments),
     )

@@ -9,6 +9,7 @@ from typing import Literal, cast
 
 from loadtests import scenarios
 from loadtests.bench.plan import Mode, Timing
+from loadtests.bench.revisions import two_revisions
 from loadtests.flags import Help, OneLineParser, port, rate, seconds, setting, whole
 from loadtests.target import parse_target
 
@@ -17,8 +18,9 @@ from loadtests.target import parse_target
 class BenchOptions:
     """What a bench was asked to do.
 
-    `settings` go to the servers, by dotted path, the scenario's own included; `changes` to that of arm B on top. `rate`
-    is in requests a second, None for the scenario's own.
+    `settings` go to the servers, by dotted path, the scenario's own included; `changes` to that of arm B on top.
+    `revisions` of the server are A and B, where they are what is compared. `rate` is in requests a second, None for the
+    scenario's own.
     """
 
     mode: Literal["ab"] | Mode
@@ -35,6 +37,7 @@ class BenchOptions:
     runs: Path
     settings: Mapping[str, str]
     changes: Mapping[str, str]
+    revisions: tuple[str, str] | None
     require_valid: bool
     command: tuple[str, ...]
 
@@ -56,6 +59,8 @@ def read_options(arguments: Sequence[str]) -> BenchOptions:
         parser.error(f"argument --generators: {given.generators} processes cannot share {given.users} users")
     if given.host is not None:
         _check_host(parser, given)
+    if given.revs and given.ab:
+        parser.error("argument --revs: not with --ab: a difference could then be of either")
     settings = {key: str(value) for key, value in scenario.server.items()}
     if given.sync_threads is not None:
         settings["sync_threads"] = str(given.sync_threads)
@@ -75,6 +80,7 @@ def read_options(arguments: Sequence[str]) -> BenchOptions:
         runs=given.runs,
         settings=settings,
         changes=dict(given.ab),
+        revisions=given.revs,
         require_valid=given.require_valid,
         command=(Path(sys.executable).name, "-m", "loadtests", "bench", *arguments),
     )
@@ -93,6 +99,11 @@ def _parser() -> OneLineParser:
     option(
         "--ab", type=setting, action="append", default=[], metavar="KEY=VALUE",
         help="compare the server without this setting (A) and with it (B), in --mode (ab: async); may be repeated",
+    )  # fmt: skip
+    option(
+        "--revs", type=two_revisions, metavar="A..B",
+        help="compare two git revisions of the server, in --mode (ab: async), e.g. main~3..main; A.. is A against the "
+        "files as they are",
     )  # fmt: skip
     option("--rounds", type=whole(1), default=1, metavar="N", help="blocks A B B A so many times (one arm: N blocks)")
     option("--users", type=whole(1), default=1000, metavar="N", help="users at the same time")
@@ -123,7 +134,13 @@ def _parser() -> OneLineParser:
 
 def _check_host(parser: OneLineParser, given: argparse.Namespace) -> None:
     """Refuse a host that is none, or may not be loaded, and flags that only our own servers obey."""
-    ours = {"--ab": given.ab, "--set": given.settings, "--sync-threads": given.sync_threads, "--port": given.port}
+    ours = {
+        "--ab": given.ab,
+        "--revs": given.revs,
+        "--set": given.settings,
+        "--sync-threads": given.sync_threads,
+        "--port": given.port,
+    }
     unheard = [flag for flag, value in ours.items() if value]
     if unheard:
         parser.error(f"argument {unheard[0]}: not with --host, whose server is not ours to set")

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from loadtests.bench.revisions import Revision
+
 Mode = Literal["async", "sync", "blocking"]
 
 READY_S = 60.0
@@ -23,13 +25,14 @@ class Arm:
 
     `letter` is None when there is nothing to compare with; `mode` is `external` for a server that somebody else runs,
     `bare` for the bare handler; `settings` are server settings by dotted path; `label` says in what this arm differs
-    from the others.
+    from the others; `revision` is the server's code, None for the files as they are.
     """
 
     letter: Literal["A", "B"] | None
     mode: Mode | Literal["external", "bare"]
     settings: Mapping[str, str]
     label: str
+    revision: Revision | None = None
 
     @property
     def name(self) -> str:
@@ -74,6 +77,20 @@ def arms_of(
     if mode == "ab":
         return Arm("A", "async", settings, "async"), Arm("B", "sync", settings, "sync")
     return (Arm(None, mode, settings, mode),)
+
+
+def arms_of_revisions(
+    mode: Literal["ab"] | Mode, settings: Mapping[str, str], a: Revision, b: Revision
+) -> tuple[Arm, Arm]:
+    """Two revisions of the server, all else equal, in `mode` (async, if that is `ab`)."""
+    mode = "async" if mode == "ab" else mode
+    return Arm("A", mode, settings, f"{mode} {_shown(a)}", a), Arm("B", mode, settings, f"{mode} {_shown(b)}", b)
+
+
+def _shown(revision: Revision) -> str:
+    if revision.root is None:
+        return f"working tree{' (changed)' if revision.dirty else ''}"
+    return revision.name if revision.commit.startswith(revision.name) else f"{revision.name} ({revision.commit[:7]})"
 
 
 def in_alternation(arms: Sequence[Arm], rounds: int) -> tuple[Arm, ...]:

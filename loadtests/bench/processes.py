@@ -12,7 +12,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
@@ -137,10 +137,13 @@ class Children:
         self._watchers: set[asyncio.Task[None]] = set()
         self._death: asyncio.Future[ChildError] = asyncio.get_running_loop().create_future()
 
-    async def spawn(self, name: str, argv: Sequence[str], cores: Sequence[int] = ()) -> Child:
+    async def spawn(
+        self, name: str, argv: Sequence[str], cores: Sequence[int] = (), environment: Mapping[str, str] | None = None
+    ) -> Child:
         """Start a program on the given cores (any, when none are given), in its own session, to die with this process.
 
-        Raises OSError when the log cannot be written. A program that cannot be started shows as a child that died.
+        `environment` are its variables, this process's own when None. Raises OSError when the log cannot be written. A
+        program that cannot be started shows as a child that died.
         """
         log_path = self._logs / f"{re.sub(r'[^A-Za-z0-9]+', '-', name).strip('-')}.log"
         pinned = ",".join(map(str, cores)) if cores and hasattr(os, "sched_setaffinity") else "-"
@@ -148,6 +151,7 @@ class Children:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), pinned, *argv,
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log, start_new_session=True,
+                env=environment,
             )  # fmt: skip
         child = Child(name, process, log_path)
         self._children.append(child)

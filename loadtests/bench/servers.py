@@ -1,5 +1,6 @@
 """The servers under test: those that a bench starts for itself, and one that somebody else runs."""
 
+import os
 import re
 import socket
 import sys
@@ -46,8 +47,16 @@ def server_command(arm: Arm, port: int, seed: int) -> list[str]:
 
 
 async def start_server(arm: Arm, port: int, seed: int, children: Children, cores: Sequence[int]) -> Child:
-    """Start an arm's server; it may not be ready yet."""
-    return await children.spawn(f"server ({arm.name})", [sys.executable, *server_command(arm, port, seed)], cores)
+    """Start an arm's server, of the arm's revision of the code; it may not be ready yet."""
+    interpreter, environment = [sys.executable], dict(os.environ)
+    if arm.revision is not None and arm.revision.root is not None:
+        # before all else on the path; -P: not even the current directory comes first
+        interpreter.append("-P")
+        environment["PYTHONPATH"] = os.pathsep.join(
+            filter(None, (str(arm.revision.root), environment.get("PYTHONPATH")))
+        )
+    command = [*interpreter, *server_command(arm, port, seed)]
+    return await children.spawn(f"server ({arm.name})", command, cores, environment)
 
 
 async def own_server(child: Child, arm: Arm, seed: int) -> ServerUnderTest:

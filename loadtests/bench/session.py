@@ -14,7 +14,7 @@ from loadtests.bench.block import ABORT_GRACE_S
 from loadtests.bench.checks import BenchError, check_runs_directory
 from loadtests.bench.experiment import Experiment
 from loadtests.bench.options import BenchOptions
-from loadtests.bench.plan import arms_of
+from loadtests.bench.plan import Arm
 from loadtests.bench.processes import ChildError, Children
 from loadtests.bench.progress import Progress
 from loadtests.bench.record import RunRecord
@@ -53,15 +53,14 @@ class Session:
 MakeExperiment = Callable[[RunStore, Children, Progress], Experiment]
 
 
-async def run_bench(options: BenchOptions, console: Console, errors: Console) -> int:
-    """Run a bench from its first child to the printed report and return its exit code.
+async def run_bench(options: BenchOptions, arms: Sequence[Arm], console: Console, errors: Console) -> int:
+    """Run a bench of some arms from its first child to the printed report and return its exit code.
 
     Raises BenchError when runs cannot be saved where they should be.
     """
     store = RunStore(options.runs)
 
     def make(store: RunStore, children: Children, progress: Progress) -> Experiment:
-        arms = arms_of(options.mode, options.settings, options.changes, options.host)
         return Experiment(options.mode, options, arms, store, children, progress)
 
     session = await run_session("bench", options, make, console, errors)

@@ -15,9 +15,10 @@ from typing import Any
 import gevent
 import numpy as np
 
-from loadtests.bench.environment import environment, revision
+from loadtests.bench.environment import environment
 from loadtests.bench.monitor import Edge, cores_used, edge, usage_of, window_figures
 from loadtests.bench.record import RunRecord
+from loadtests.bench.revisions import working_tree
 from loadtests.target import Target
 from loadtests.workload.workload import Workload
 from reports.records.schema import Block, Manifest, Server
@@ -55,7 +56,7 @@ class LocustRun:
         self._opening: Edge | None = None
         self._closing: Edge | None = None
         self._usage = usage_of(list(lags_ms))
-        commit, dirty = revision()
+        code = working_tree()
         manifest = Manifest(
             label="locust",
             scenario=workload.scenario.name,
@@ -64,8 +65,8 @@ class LocustRun:
             users=target_users,
             duration_s=0.0,
             started_at=datetime.now(UTC),
-            commit=commit,
-            dirty=dirty,
+            commit=code.commit,
+            dirty=code.dirty,
             command=[Path(sys.argv[0]).name, *sys.argv[1:]],
             target=TargetRecord(url=target.base_url, owned=False),
             workload=WorkloadRecord.of({**workload.manifest(), "users": target_users}),

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from reports.compare.comparison import Comparison
 from reports.compare.verdict import compare
-from reports.readable import DASH, count, latency, number, share
+from reports.readable import DASH, change, count, latency, number, share
 from reports.records.schema import POPULATIONS, STAGES, Manifest
 from reports.store.run import Run
 from reports.store.store import RunEntry, RunStore
@@ -141,9 +141,13 @@ def _heading(manifest: Manifest, summary: Summary) -> Text:
 def _figures(summaries: Sequence[tuple[str, Summary]]) -> Table:
     two = len(summaries) == 2
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("", *(name for name, _ in summaries), "B / A" if two else "95% interval"):
-        table.add_column(column, justify="right" if table.columns else "left", no_wrap=True)
-    for group in summary_rows([summary for _, summary in summaries]):
+    groups = summary_rows([summary for _, summary in summaries])
+    rows = [(row.name, *row.texts, row.ratio if two else row.interval) for group in groups for row in group]
+    names = ("", *(name for name, _ in summaries), "B / A" if two else "95% interval")
+    for name, texts in zip(names, zip(*rows, strict=True), strict=True):
+        width = max(map(len, texts))  # a long label may wrap, a figure may not
+        table.add_column(name, justify="right" if table.columns else "left", min_width=width)
+    for group in groups:
         for row in group:
             table.add_row(row.name, *row.texts, row.ratio if two else row.interval)
         table.add_section()
@@ -170,7 +174,7 @@ def _differences(comparison: Comparison) -> Table:
     for name in ("change", "from", "to", "verdict", "could tell from"):
         table.add_column(name, justify="left" if name == "verdict" else "right")
     for d in comparison.differences:
-        changes = [f"{(ratio - 1) * 100:+.1f}%" for ratio in (d.ratio, d.low, d.high)]
+        changes = [change(ratio) for ratio in (d.ratio, d.low, d.high)]
         verdict = Text(d.direction, _DIRECTION_STYLE[d.direction])
         table.add_row(f"{d.population} {d.percentile}", *changes, verdict, f"±{d.detectable * 100:.1f}%")
     return table
