@@ -41,42 +41,46 @@ class Answer(NamedTuple):
 
 def aggregate(replies: Sequence[LegReply], *, degraded: bool = False) -> Answer:
     """Put the legs' replies together in their order: texts joined by an empty line, tokens summed."""
-    results = []
+    results, texts = [], []
     prompt_tokens = output_tokens = total_tokens = 0
-    for leg in replies:
-        reply, usage = leg.reply, leg.reply.usage
-        prompt_tokens += usage.prompt_tokens
-        output_tokens += usage.output_tokens
-        total_tokens += usage.total_tokens
+    for (text, model, finish_reason, usage), attempts, latency_ms in replies:
+        prompt_tokens += usage[0]
+        output_tokens += usage[1]
+        total_tokens += usage[2]
+        texts.append(text)
         results.append(
             {
-                "text": reply.text,
-                "model": reply.model,
-                "finish_reason": reply.finish_reason,
-                "usage": usage,
-                "attempts": leg.attempts,
-                "latency_ms": round(leg.latency_ms, 3),
+                "text": text,
+                "model": model,
+                "finish_reason": finish_reason,
+                "usage": _members(usage),
+                "attempts": attempts,
+                "latency_ms": round(latency_ms, 3),
             }
         )
     whole = {
         "results": results,
-        "text": "\n\n".join([leg.reply.text for leg in replies]),
-        "usage": {"prompt_tokens": prompt_tokens, "output_tokens": output_tokens, "total_tokens": total_tokens},
+        "text": "\n\n".join(texts),
+        "usage": _members((prompt_tokens, output_tokens, total_tokens)),
     }
     return Answer(orjson.dumps(whole)[1:-1], degraded)
 
 
+def _members(usage: tuple[int, int, int]) -> dict[str, int]:
+    return {"prompt_tokens": usage[0], "output_tokens": usage[1], "total_tokens": usage[2]}
+
+
 Key = tuple[str, bytes]
-"""What a cache knows a request by."""
+"""What the cache knows a request by. ``None`` in its place: the cache is to be left alone."""
 
 Identity = Callable[[ProcessRequest], Key]
 """From a validated request to its key."""
 
-Ask = Callable[[ProcessRequest, Key, bool], Awaitable[Answer]]
-"""``ask(request, key, no_cache)``: from a validated request to its answer."""
+Ask = Callable[[ProcessRequest, Key | None], Awaitable[Answer]]
+"""From a validated request and its key to its answer."""
 
-Process = Callable[[ProcessRequest, Key, bool], Awaitable[Outcome[Answer]]]
-"""``process(request, key, no_cache)``: the same, saying how the answer was come by."""
+Process = Callable[[ProcessRequest, Key | None], Awaitable[Outcome[Answer]]]
+"""The same, saying how the answer was come by."""
 
 
 def identity_of(default_model: str, *, shared: bool) -> Identity:

@@ -8,7 +8,7 @@ worker's thread. ``blocking``: the classic mistake, the same blocking calls on t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar
@@ -23,7 +23,7 @@ R = TypeVar("R")
 class Execution(Protocol):
     """A mode: how one call is made, and how the legs of a request are run."""
 
-    async def call(self, call: GeminiCall, timeout_s: float) -> GeminiReply:
+    def call(self, call: GeminiCall, timeout_s: float) -> Awaitable[GeminiReply]:
         """Make one Gemini call; raise what the client raises."""
         ...
 
@@ -42,20 +42,21 @@ class AsyncExecution:
     def __init__(self, client: GeminiClient) -> None:
         self._client = client
 
-    async def call(self, call: GeminiCall, timeout_s: float) -> GeminiReply:
-        """Await the client."""
-        return await self._client.generate(call, timeout_s=timeout_s)
+    def call(self, call: GeminiCall, timeout_s: float) -> Awaitable[GeminiReply]:
+        """Hand over to the client."""
+        return self._client.generate(call, timeout_s=timeout_s)
 
     async def fan_out(self, run: Callable[[A], Coroutine[Any, Any, R]], legs: Sequence[A]) -> list[R]:
-        """One task a leg; none for a leg alone."""
+        """The first leg in the request's own task, one more task for each other leg."""
         if len(legs) == 1:
             return [await run(legs[0])]
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(run(leg)) for leg in legs]
+                others = [group.create_task(run(leg)) for leg in legs[1:]]
+                first = await run(legs[0])
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
-        return [task.result() for task in tasks]
+        return [first, *[task.result() for task in others]]
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -12,7 +12,7 @@ from server.policies.deadline import deadline
 from server.policies.fallback import FallbackDetails
 from server.settings import FallbackSettings
 
-Alternative = Callable[[ProcessRequest, Key, bool], Awaitable[Outcome[Answer] | None]]
+Alternative = Callable[[ProcessRequest, Key | None], Awaitable[Outcome[Answer] | None]]
 
 
 def lesser_answers(
@@ -37,18 +37,18 @@ def mark_degraded(outcome: Outcome[Answer], details: FallbackDetails) -> Outcome
 
 
 def _stale(store: CacheStore[Answer]) -> Alternative:
-    async def stale(request: ProcessRequest, key: Key, no_cache: bool) -> Outcome[Answer] | None:
-        return None if no_cache else store.peek(key)
+    async def stale(request: ProcessRequest, key: Key | None) -> Outcome[Answer] | None:
+        return store.peek(key) if key is not None else None
 
     return stale
 
 
 def _other_model(ask: Process, identity: Identity, model: str, budget_s: float) -> Alternative:
-    async def other_model(request: ProcessRequest, key: Key, no_cache: bool) -> Outcome[Answer] | None:
+    async def other_model(request: ProcessRequest, key: Key | None) -> Outcome[Answer] | None:
         if request.model == model:
             return None
         other = request.model_copy(update={"model": model})
-        return await bounded(other, identity(other), no_cache)
+        return await bounded(other, identity(other) if key is not None else None)
 
     # Its own budget: that of the request may be what has just run out.
     within_budget: Callable[[Process], Process] = deadline(default_s=budget_s)
@@ -57,7 +57,7 @@ def _other_model(ask: Process, identity: Identity, model: str, budget_s: float) 
 
 
 def _fixed_text(text: str) -> Alternative:
-    async def fixed_text(request: ProcessRequest, key: Key, no_cache: bool) -> Outcome[Answer] | None:
+    async def fixed_text(request: ProcessRequest, key: Key | None) -> Outcome[Answer] | None:
         reply = GeminiReply(text, "none", "OTHER", Usage(0, 0, 0))
         return Outcome(aggregate([LegReply(reply, 0, 0.0) for _ in request.prompts]), "bypass", 0.0)
 

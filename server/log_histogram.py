@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log10
+from bisect import bisect_right
 from typing import Final
 
 BINS: Final = 360
@@ -10,17 +10,18 @@ BINS_A_DECADE: Final = 40
 _MICROSECONDS: Final = 1e6
 
 
-def log_bin(seconds: float) -> int:
-    """The bin of a duration: ``clip(floor(40 * log10(us)), 0, 359)``."""
-    if seconds <= 1e-6:
-        return 0
-    found = int(BINS_A_DECADE * log10(seconds * _MICROSECONDS))
-    return found if found < BINS else BINS - 1
-
-
 def upper_edge_s(index: int) -> float:
     """Where bin ``index`` ends, in seconds."""
     return float(10 ** ((index + 1) / BINS_A_DECADE)) / _MICROSECONDS
+
+
+# All but the last: what is longer than 1000 s is in the last bin too.
+_EDGES_S: Final = [upper_edge_s(index) for index in range(BINS - 1)]
+
+
+def log_bin(seconds: float) -> int:
+    """The bin of a duration: ``clip(floor(40 * log10(us)), 0, 359)``."""
+    return bisect_right(_EDGES_S, seconds)
 
 
 class LogHistogram:
@@ -39,5 +40,5 @@ class LogHistogram:
 
     def add(self, seconds: float) -> None:
         """Count one duration."""
-        self.counts[log_bin(seconds)] += 1
+        self.counts[bisect_right(_EDGES_S, seconds)] += 1
         self.sum_s += seconds

@@ -80,15 +80,16 @@ class Metrics:
 
     def attempt_ended(self, details: CallDetails) -> None:
         """Count one Gemini attempt; the hook of ``track`` around it."""
-        error, reply = details.error, details.result
+        _, _, duration_s, reply, error = details
         if error is not None:
             self.gemini_attempts["cancelled" if isinstance(error, asyncio.CancelledError) else "error"] += 1
         else:
             assert isinstance(reply, GeminiReply)
+            prompt_tokens, output_tokens, _ = reply.usage
             self.gemini_attempts["ok"] += 1
-            self.prompt_tokens += reply.usage.prompt_tokens
-            self.output_tokens += reply.usage.output_tokens
-        self.attempt_duration.add(details.duration_s)
+            self.prompt_tokens += prompt_tokens
+            self.output_tokens += output_tokens
+        self.attempt_duration.add(duration_s)
 
     def fell_back(self, details: FallbackDetails) -> None:
         """Count one lesser answer; the hook of ``fallback``."""

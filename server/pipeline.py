@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from functools import wraps
 from typing import NamedTuple, ParamSpec, TypeVar
 
@@ -17,8 +18,8 @@ from server.gemini.protocol import GeminiReply
 from server.lesser_answers import Alternative, lesser_answers, mark_degraded
 from server.metrics import Metrics
 from server.models import ProcessRequest
-from server.policies.bulkhead import bulkhead
-from server.policies.cache import Outcome, cache
+from server.policies.bulkhead import Bulkhead, QueuedDetails, bulkhead
+from server.policies.cache import CacheStore, Outcome, cache
 from server.policies.circuit_breaker import circuit_breaker
 from server.policies.deadline import deadline, remaining_s
 from server.policies.fallback import fallback
@@ -26,9 +27,9 @@ from server.policies.hedge import hedge
 from server.policies.rate_limit import RateLimiter, rate_limit
 from server.policies.retry import RetryDetails, retry
 from server.policies.retry_budget import RetryBudget
-from server.policies.track import track
-from server.policy_state import AnswerStore, PolicyState
-from server.progress import Progress, begin_waiting, current_progress, mark_answered, spent_s
+from server.policies.track import CallHook, track
+from server.policy_state import PolicyState
+from server.progress import Progress, current_progress, progress_in_background, spent_s
 from server.settings import Settings
 from server.tracing import Tracing
 
@@ -55,7 +56,8 @@ def build_pipeline(
 ) -> Pipeline:
     """Put the functions that answer a request inside the policies that ``settings`` switch on."""
     attempt_s = settings.deadline.attempt_ms / 1000
-    identity = identity_of(settings.default_model, shared=settings.cache.share_between_agents)
+    lookup = state.store.lookup if state.store is not None else None
+    identity = identity_of(settings.default_model, shared=settings.cache.share_between_agents) if lookup else anonymous
 
     def retrying(budget: RetryBudget) -> Policy[[Leg], GeminiReply]:
         return retry(
@@ -79,15 +81,25 @@ def build_pipeline(
             remaining_s=remaining_s,
         )
 
-    def keeping(store: AnswerStore | None) -> Callable[[Ask], Process]:
+    def queueing(places: Bulkhead) -> Policy[[ProcessRequest, Key | None], Answer]:
+        return bulkhead(places, on_queued=waiting_for_a_place)
+
+    def waiting_for_a_place(details: QueuedDetails) -> AbstractContextManager[None] | None:
+        progress = current_progress.get()
+        return progress.waiting_for_a_place() if progress is not None else None
+
+    def counting(on_done: CallHook) -> Policy[[Leg], GeminiReply]:
+        return track(on_done=on_done)
+
+    def keeping(store: CacheStore[Answer] | None) -> Callable[[Ask], Process]:
         if store is None:
             return uncached
-        return cache(store, key=lambda request, key, no_cache: key, bypass=lambda request, key, no_cache: no_cache)
+        return cache(store, key=lambda request, key: key)
 
-    def bounded(default_ms: int) -> Policy[[ProcessRequest, Key, bool], Outcome[Answer]]:
-        return deadline(budget_s=lambda request, key, no_cache: (request.deadline_ms or default_ms) / 1000 - spent_s())
+    def bounded(default_ms: int) -> Policy[[ProcessRequest, Key | None], Outcome[Answer]]:
+        return deadline(budget_s=lambda request, key: (request.deadline_ms or default_ms) / 1000 - spent_s())
 
-    def degrading(alternatives: tuple[Alternative, ...]) -> Policy[[ProcessRequest, Key, bool], Outcome[Answer]]:
+    def degrading(alternatives: tuple[Alternative, ...]) -> Policy[[ProcessRequest, Key | None], Outcome[Answer]]:
         return fallback(*alternatives, mark=mark_degraded, on_fallback=metrics.fell_back)
 
     # Around each Gemini call.
@@ -95,12 +107,14 @@ def build_pipeline(
     @when(state.budget, retrying)
     @when(state.breaker, circuit_breaker)
     @when(state.limiter, limiting)
-    @track(on_done=metrics.attempt_ended)
+    @when(metrics.attempt_ended if settings.track.enabled else None, counting)
     async def generate(leg: Leg) -> GeminiReply:
         leg.attempts += 1
-        if (progress := current_progress.get()) is not None:
-            progress.attempts = max(progress.attempts, leg.attempts)
-        timeout_s = min(attempt_s, remaining_s())
+        progress = current_progress.get()
+        if progress is not None and leg.attempts > progress.attempts:
+            progress.attempts = leg.attempts
+        left_s = remaining_s()
+        timeout_s = left_s if left_s < attempt_s else attempt_s
         try:
             return await execution.call(leg.call, timeout_s)
         except TimeoutError:
@@ -117,11 +131,9 @@ def build_pipeline(
 
     # Around each request.
     @keeping(state.store)
-    async def ask(request: ProcessRequest, key: Key, no_cache: bool) -> Answer:
-        return await placed(request, begin_waiting())
-
-    @when(state.places, bulkhead)
-    async def placed(request: ProcessRequest, progress: Progress) -> Answer:
+    @when(state.places, queueing)
+    async def ask(request: ProcessRequest, key: Key | None) -> Answer:
+        progress = current_progress.get() or progress_in_background()
         progress.begin_fan_out()
         try:
             replies = await execution.fan_out(leg, legs_of(request, settings.default_model))
@@ -131,13 +143,10 @@ def build_pipeline(
         progress.end_aggregate()
         return answer
 
-    @track(on_done=mark_answered)
-    @when(lesser_answers(settings.fallback, ask, state.store, identity), degrading)
-    @when(settings.deadline.default_ms if settings.deadline.enabled else None, bounded)
-    async def process(request: ProcessRequest, key: Key, no_cache: bool) -> Outcome[Answer]:
-        return await ask(request, key, no_cache)
+    answered_in_time = when(settings.deadline.default_ms if settings.deadline.enabled else None, bounded)(ask)
+    process = when(lesser_answers(settings.fallback, ask, state.store, identity), degrading)(answered_in_time)
 
-    return Pipeline(identity, state.store.lookup if state.store is not None else None, process)
+    return Pipeline(identity, lookup, process)
 
 
 def when(state: S | None, policy: Callable[[S], Policy[P, T]]) -> Policy[P, T]:
@@ -149,11 +158,16 @@ def _as_it_is(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
     return call
 
 
+def anonymous(request: ProcessRequest) -> Key:
+    """In place of a request's identity where nothing is kept."""
+    return "", b""
+
+
 def uncached(ask: Ask) -> Process:
     """In place of the cache where it is switched off: every answer is a bypass."""
 
     @wraps(ask)
-    async def answered(request: ProcessRequest, key: Key, no_cache: bool) -> Outcome[Answer]:
-        return Outcome(await ask(request, key, no_cache), "bypass", 0.0)
+    async def answered(request: ProcessRequest, key: Key | None) -> Outcome[Answer]:
+        return Outcome(await ask(request, key), "bypass", 0.0)
 
     return answered

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from server.answers import Answer
 from server.policies.adaptive_limit import AimdLimit
 from server.policies.bulkhead import Bulkhead
-from server.policies.cache import CacheStore, Outcome
+from server.policies.cache import CacheStore
 from server.policies.circuit_breaker import BreakerChange, CircuitBreaker
 from server.policies.hedge import Hedger
 from server.policies.rate_limit import Rate, RateLimiter
 from server.policies.retry_budget import RetryBudget
-from server.progress import begin_processing
 from server.settings import (
     BulkheadSettings,
     CacheSettings,
@@ -28,22 +27,11 @@ from server.settings import (
 log = logging.getLogger("tailgate")
 
 
-class AnswerStore(CacheStore[Answer]):
-    """Answers; a request that is not answered from here at once goes on to PROCESSING, also when it only waits."""
-
-    async def fetch(
-        self, key: Hashable, supplier: Callable[[], Awaitable[Answer]], *, bypass: bool = False
-    ) -> Outcome[Answer]:
-        """Take the request out of VALIDATING first."""
-        begin_processing()
-        return await super().fetch(key, supplier, bypass=bypass)
-
-
 @dataclass(frozen=True, slots=True)
 class PolicyState:
     """What the pipeline's decorators share and the metrics look at."""
 
-    store: AnswerStore | None
+    store: CacheStore[Answer] | None
     places: Bulkhead | None
     hedger: Hedger | None
     budget: RetryBudget | None
@@ -63,8 +51,8 @@ def policy_state(settings: Settings) -> PolicyState:
     )
 
 
-def _store(cache: CacheSettings) -> AnswerStore:
-    return AnswerStore(
+def _store(cache: CacheSettings) -> CacheStore[Answer]:
+    return CacheStore(
         ttl_s=cache.ttl_s,
         max_entries=cache.max_entries,
         stale_while_revalidate_s=cache.stale_while_revalidate_s,

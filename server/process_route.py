@@ -78,8 +78,10 @@ class ProcessRoute:
             no_cache = "no-cache" in headers.get(hdrs.CACHE_CONTROL, "")
             outcome = None if no_cache or self._lookup is None else self._lookup(key)
             if outcome is None:
+                progress.move(State.PROCESSING)
                 current_progress.set(progress)
-                outcome = await self._process(asked, key, no_cache)
+                outcome = await self._process(asked, None if no_cache else key)
+                progress.answered_s = progress.clock()
             progress.move(State.COMPLETED)
         except (asyncio.CancelledError, ConnectionError):
             progress.move(State.FAILED)

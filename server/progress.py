@@ -7,12 +7,13 @@ empty context and so leaves the request that set it off alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
 from typing import NamedTuple
 
 from server.lifecycle import Lifecycle, Population, State
-from server.policies.track import CallDetails
 
 
 class StageSeconds(NamedTuple):
@@ -46,7 +47,6 @@ class Progress(Lifecycle):
     """Seconds of the fan-out."""
     aggregate_s = 0.0
     """Seconds of putting the legs' replies together."""
-    _waiting_since_s = 0.0
     _lap_s = 0.0
     attempts = 0
     """Gemini attempts of the leg that has made the most."""
@@ -65,15 +65,18 @@ class Progress(Lifecycle):
         if self._backing_off == 0:
             self.move(State.PROCESSING)
 
-    def begin_waiting(self) -> None:
-        """It leads: nobody else asks what it asks. It waits for a place."""
-        self._waiting_since_s = self.clock()
+    @contextmanager
+    def waiting_for_a_place(self) -> Iterator[None]:
+        """It stands in the bulkhead's queue."""
+        since_s = self.clock()
+        try:
+            yield
+        finally:
+            self.place_wait_s += self.clock() - since_s
 
     def begin_fan_out(self) -> None:
         """It has its place."""
-        self._lap_s = now = self.clock()
-        self.place_wait_s += now - self._waiting_since_s
-        self._waiting_since_s = 0.0
+        self._lap_s = self.clock()
 
     def end_fan_out(self) -> None:
         """All legs have ended, or one has failed."""
@@ -90,18 +93,15 @@ class Progress(Lifecycle):
         started_s, ended_s, waited_s = self.started_s, self.moved_s, self.seconds[State.QUEUED]
         validated_s, answered_s = self.validated_s or ended_s, self.answered_s or ended_s
         validate, asked_s = validated_s - started_s - waited_s, answered_s - validated_s
-        if not self.answered_s:
+        if not self.seconds[State.PROCESSING]:
             # Answered from the cache before anything was awaited, or failed before that.
             return StageSeconds(waited_s, validate, asked_s, 0.0, 0.0, 0.0, ended_s - started_s)
-        place_wait_s = self.place_wait_s
-        if self._waiting_since_s:
-            place_wait_s += answered_s - self._waiting_since_s
         backoff = self.seconds[State.RETRY]
         aggregate = self.aggregate_s + ended_s - answered_s
-        cache = asked_s - place_wait_s - self.fan_out_s - self.aggregate_s
+        cache = asked_s - self.place_wait_s - self.fan_out_s - self.aggregate_s
         # Differences of equal clock readings may come out as -1e-17.
         return StageSeconds(
-            waited_s + place_wait_s,
+            waited_s + self.place_wait_s,
             validate,
             max(cache, 0.0),
             max(self.fan_out_s - backoff, 0.0),
@@ -115,34 +115,13 @@ current_progress: ContextVar[Progress | None] = ContextVar("current_progress", d
 """The request that the running code works for, if it works for one."""
 
 
-def begin_processing() -> Progress:
-    """Take the current request from VALIDATING to PROCESSING, if it is not there yet, and return it.
-
-    Work in the background gets a progress of its own, which no population counts.
-    """
-    progress = current_progress.get()
-    if progress is None:
-        progress = Progress(Population())
-        current_progress.set(progress)
-        progress.move(State.QUEUED)
-        progress.move(State.VALIDATING)
-    if progress.state is State.VALIDATING:
-        progress.move(State.PROCESSING)
+def progress_in_background() -> Progress:
+    """Make a progress, in PROCESSING, for work that no request waits for. No population counts it."""
+    progress = Progress(Population())
+    for state in (State.QUEUED, State.VALIDATING, State.PROCESSING):
+        progress.move(state)
+    current_progress.set(progress)
     return progress
-
-
-def begin_waiting() -> Progress:
-    """As :func:`begin_processing`, for a request that leads."""
-    progress = begin_processing()
-    progress.begin_waiting()
-    return progress
-
-
-def mark_answered(details: CallDetails) -> None:
-    """Note when the pipeline was done with the current request; the hook of ``track`` around it."""
-    progress = current_progress.get()
-    if progress is not None:
-        progress.answered_s = details.started_s + details.duration_s
 
 
 def spent_s() -> float:

@@ -139,6 +139,14 @@ class FallbackSettings(BaseModel):
         return self
 
 
+class TrackSettings(BaseModel):
+    """Gemini calls timed and counted, with their tokens, for /metrics."""
+
+    model_config = _GROUP
+
+    enabled: bool = Field(True, description="time and count Gemini calls")
+
+
 class MockSettings(BaseModel):
     """The Gemini in this process, for when no real one is called."""
 
@@ -199,6 +207,7 @@ class Settings(BaseModel):
     deadline: DeadlineSettings = DeadlineSettings()
     hedge: HedgeSettings = HedgeSettings()
     fallback: FallbackSettings = FallbackSettings()
+    track: TrackSettings = TrackSettings()
     mock: MockSettings = MockSettings()
     live: LiveSettings = LiveSettings()
     otel: OtelSettings = OtelSettings()

@@ -202,12 +202,18 @@ async def test_a_lesser_answer_is_marked_degraded(tmp_path):
     ProcessReply.model_validate(body)
 
 
-@pytest.mark.parametrize("name", ["cache", "retry", "rate_limit", "circuit_breaker", "bulkhead", "deadline"])
+@pytest.mark.parametrize("name", ["cache", "retry", "rate_limit", "circuit_breaker", "bulkhead", "deadline", "track"])
 async def test_every_policy_can_be_switched_off(name: str):
-    async with local_server(**{name: {"enabled": False}}) as server:
-        outcomes = [(await exchange(server, ask()))[1]["cache"] for _ in range(2)]
+    async with local_server(mock={"profile": "20ms"}, **{name: {"enabled": False}}) as server:
+        bodies = [(await exchange(server, ask()))[1] for _ in range(2)]
+        async with server.session.get(f"{server.url}/metrics") as reply:
+            metrics = await reply.text()
 
-    assert outcomes == (["bypass", "bypass"] if name == "cache" else ["miss", "hit"])
+    first, second = bodies
+    assert [first["cache"], second["cache"]] == (["bypass", "bypass"] if name == "cache" else ["miss", "hit"])
+    assert 20 <= first["timings_ms"]["gemini"] <= first["timings_ms"]["total"]
+    calls = len(first["results"]) * (2 if name == "cache" else 1)
+    assert f'tailgate_gemini_attempts_total{{outcome="ok"}} {0 if name == "track" else calls}\n' in metrics
 
 
 async def test_a_late_call_is_hedged_and_both_attempts_are_counted(tmp_path):

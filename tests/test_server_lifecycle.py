@@ -1,5 +1,6 @@
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import Context
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.lifecycle import IN_FLIGHT, MOVES, IllegalMoveError, Lifecycle, Population, State
-from server.progress import Progress, StageSeconds, begin_processing, current_progress
+from server.progress import Progress, StageSeconds, current_progress, progress_in_background
 
 HIT = (State.QUEUED, State.VALIDATING, State.COMPLETED)
 MISS = (State.QUEUED, State.VALIDATING, State.PROCESSING, State.COMPLETED)
@@ -108,7 +109,7 @@ def _under_way(clock: Callable[[], float]) -> Progress:
 def test_legs_that_pause_at_the_same_time_are_one_retry_state_from_the_first_to_the_last():
     clock = Clock()
     progress = _under_way(clock)
-    begin_processing()
+    progress.move(State.PROCESSING)
 
     with progress:
         clock.now += 1.0
@@ -135,8 +136,8 @@ def test_each_stage_gets_the_time_that_was_spent_in_it():
     progress.validated_s = clock()
     clock.now += 4.0  # looking up
     progress.move(State.PROCESSING)
-    progress.begin_waiting()
-    clock.now += 8.0
+    with progress.waiting_for_a_place():
+        clock.now += 8.0
     progress.begin_fan_out()
     clock.now += 16.0
     with progress:
@@ -158,9 +159,9 @@ def test_a_request_that_gave_up_waiting_for_a_place_spent_its_time_in_the_queue(
     clock = Clock()
     progress = _under_way(clock)
     progress.move(State.PROCESSING)
-    progress.begin_waiting()
-    clock.now += 5.0
-    progress.answered_s = clock()
+    with suppress(TimeoutError), progress.waiting_for_a_place():
+        clock.now += 5.0
+        raise TimeoutError
     progress.move(State.FAILED)
 
     assert progress.stages() == StageSeconds(5.0, 0.0, 0.0, 0.0, 0.0, 0.0, 5.0)
@@ -193,7 +194,7 @@ def test_work_for_no_request_is_in_no_population():
     population = Population()
     Progress(population)
 
-    background = Context().run(begin_processing)
+    background = Context().run(progress_in_background)
 
     assert background.state is State.PROCESSING
     assert population.started == 1

@@ -165,16 +165,45 @@ async def test_a_call_for_no_request_takes_a_worker_for_itself_alone():
     execution.close()
 
 
+@pytest.mark.parametrize("failing", PROMPTS)
 @pytest.mark.parametrize("kind", [AsyncExecution, BlockingExecution])
-async def test_the_first_failure_is_raised_as_it_is(kind):
+async def test_the_first_failure_is_raised_as_it_is(kind, failing: str):
     def fail(prompt: str) -> None:
-        if prompt == "b":
+        if prompt == failing:
             raise UpstreamError("no")
 
     execution = kind(StubGemini(fail))
 
     with pytest.raises(UpstreamError, match="no"):
         await execution.fan_out(_runner(execution), PROMPTS)
+
+
+@pytest.mark.parametrize("failing", PROMPTS)
+async def test_a_failure_cancels_the_other_legs_and_a_cancelled_request_all_of_them(failing: str):
+    ended = []
+
+    async def run(prompt: str) -> None:
+        try:
+            await asyncio.sleep(0)
+            if prompt == failing:
+                raise UpstreamError("no")
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            ended.append(prompt)
+            raise
+
+    execution = AsyncExecution(StubGemini())
+    with pytest.raises(UpstreamError, match="no"):
+        await execution.fan_out(run, PROMPTS)
+    assert sorted(ended) == [prompt for prompt in PROMPTS if prompt != failing]
+
+    ended.clear()
+    request = asyncio.create_task(execution.fan_out(run, [prompt for prompt in PROMPTS if prompt != failing]))
+    await asyncio.sleep(0.01)
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+    assert sorted(ended) == [prompt for prompt in PROMPTS if prompt != failing]
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given
@@ -104,15 +106,31 @@ async def test_before_the_first_call_has_ended_the_expected_duration_stands_in()
 
 
 @virtual_time
-async def test_only_those_who_waited_are_told_of_and_for_how_long() -> None:
+async def test_the_hook_is_told_who_must_wait_and_holds_the_wait_however_it_ends() -> None:
     told: list[QueuedDetails] = []
+    held_s: list[float] = []
 
-    @bulkhead(Bulkhead(max_in_flight=1, max_queued=2, clock=now), on_queued=told.append)
+    @contextmanager
+    def holding(details: QueuedDetails) -> Iterator[None]:
+        told.append(details)
+        came_s = now()
+        try:
+            yield
+        finally:
+            held_s.append(now() - came_s)
+
+    @bulkhead(Bulkhead(max_in_flight=1, max_queued=2, clock=now), on_queued=holding)
     async def work() -> None:
         await asyncio.sleep(1.5)
 
-    await asyncio.gather(work(), work(), work())
-    assert told == [QueuedDetails(1.5, 1), QueuedDetails(3.0, 0)]
+    calls = [asyncio.create_task(work()) for _ in range(4)]
+    await asyncio.sleep(1)
+    calls[1].cancel()
+    _, gave_up, patient, shed = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert told == [QueuedDetails(1, 0), QueuedDetails(1, 1), QueuedDetails(1, 2)]
+    assert held_s == [0.0, 1.0, 1.5]
+    assert (type(shed), type(gave_up), patient) == (Overloaded, asyncio.CancelledError, None)
 
 
 @virtual_time

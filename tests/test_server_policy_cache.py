@@ -38,7 +38,7 @@ class Upstream:
 async def test_every_caller_learns_how_its_answer_was_come_by() -> None:
     store, upstream = CacheStore[str](ttl_s=300, clock=now), Upstream()
 
-    @cache(store, key=lambda prompt, fresh=False: prompt, bypass=lambda prompt, fresh=False: fresh)
+    @cache(store, key=lambda prompt, fresh=False: None if fresh else prompt)
     async def ask(prompt: str, fresh: bool = False) -> str:
         return await upstream()
 

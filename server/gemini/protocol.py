@@ -6,7 +6,7 @@ Everything that speaks to Gemini, the mock too, implements :class:`GeminiClient`
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,10 @@ class Parameters:
     stop_sequences: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class GeminiCall:
+# What follows is made for each call: as named tuples, in half the time of frozen dataclasses.
+
+
+class GeminiCall(NamedTuple):
     """One ``generateContent`` call: one prompt to one model."""
 
     prompt: str
@@ -28,8 +30,7 @@ class GeminiCall:
     parameters: Parameters = Parameters()
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens of one reply, as Gemini's ``usageMetadata`` counts them."""
 
     prompt_tokens: int
@@ -37,8 +38,7 @@ class Usage:
     total_tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class GeminiReply:
+class GeminiReply(NamedTuple):
     """The text of the first candidate, why it ended (``STOP``, ``MAX_TOKENS``, ...) and what it used."""
 
     text: str

@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
@@ -25,16 +26,19 @@ _SMOOTHING = 0.05
 
 
 class QueuedDetails(NamedTuple):
-    """A call got its place after ``waited_s`` seconds in the queue; ``queued`` are still waiting."""
+    """A call finds all ``limit`` places taken, and ``queued`` calls waiting before it."""
 
-    waited_s: float
+    limit: int
     queued: int
 
 
 class QueuedHook(Protocol):
-    """Called for each call that had to wait, when it gets its place."""
+    """Called for each call that finds no place free.
 
-    def __call__(self, details: QueuedDetails, /) -> object:
+    It may return a context manager, which is held until the call has its place, gives up or is turned away.
+    """
+
+    def __call__(self, details: QueuedDetails, /) -> AbstractContextManager[object] | None:
         """Take note of the wait; must not raise."""
         ...
 
@@ -166,10 +170,9 @@ def bulkhead(
         @wraps(call)
         async def admitted(*args: P.args, **kwargs: P.kwargs) -> T:
             if not places.try_enter():
-                came_s = places.clock()
-                await places.enter()
-                if on_queued is not None:
-                    on_queued(QueuedDetails(places.clock() - came_s, places.queued))
+                held = on_queued(QueuedDetails(places.limit, places.queued)) if on_queued is not None else None
+                with held or nullcontext():
+                    await places.enter()
             started_s = places.clock()
             try:
                 return await call(*args, **kwargs)

@@ -121,16 +121,19 @@ class CacheStore(Generic[V]):
         ttl_s = fresh_until - self._clock()
         return Outcome(value, "hit" if ttl_s > 0.0 else "stale", ttl_s)
 
-    async def fetch(self, key: Hashable, supplier: Callable[[], Awaitable[V]], *, bypass: bool = False) -> Outcome[V]:
+    async def fetch(self, key: Hashable | None, supplier: Callable[[], Awaitable[V]]) -> Outcome[V]:
         """Return the value for ``key``, from ``supplier`` if need be; raise what it raises, also to those who joined.
 
-        ``bypass`` neither reads nor writes nor joins. A refresh in the background calls ``supplier`` in a task of its
-        own with an empty context: the deadline and the records of the request that set it off do not go with it.
+        ``None`` for a key is a bypass: nothing is read, written or joined. A refresh in the background calls
+        ``supplier`` in a task of its own with an empty context: the deadline and the records of the request that set it
+        off do not go with it.
         """
-        if bypass:
+        if key is None:
             self._bypassed += 1
             return Outcome(await supplier(), "bypass", 0.0)
-        found = self.lookup(key) or self._stale_while_revalidate(key, supplier)
+        found = self.lookup(key)
+        if found is None and self._revalidate_s:
+            found = self._stale_while_revalidate(key, supplier)
         if found is not None:
             return found
         flights = self._flights
@@ -197,7 +200,7 @@ class CacheStore(Generic[V]):
             self._evicted += 1
 
     def _stale_while_revalidate(self, key: Hashable, supplier: Callable[[], Awaitable[V]]) -> Outcome[V] | None:
-        found = self.peek(key) if self._revalidate_s else None
+        found = self.peek(key)
         if found is None or -found.ttl_s >= self._revalidate_s:
             return None
         if key not in self._refreshes and key not in self._flights:
@@ -237,24 +240,17 @@ class CacheStore(Generic[V]):
 def cache(
     store: CacheStore[V],
     *,
-    key: Callable[P, Hashable],
-    bypass: Callable[P, bool] | None = None,
+    key: Callable[P, Hashable | None],
 ) -> Callable[[Callable[P, Awaitable[V]]], Callable[P, Awaitable[Outcome[V]]]]:
-    """Answer from ``store``; ``key`` and ``bypass`` read the arguments of the call.
+    """Answer from ``store``; ``key`` reads the arguments of the call. Where it says ``None`` the store is left alone.
 
     The decorated function returns an :class:`Outcome`: who asks must be able to tell a kept answer from a new one.
     """
 
     def decorate(call: Callable[P, Awaitable[V]]) -> Callable[P, Awaitable[Outcome[V]]]:
         @wraps(call)
-        async def cached(*args: P.args, **kwargs: P.kwargs) -> Outcome[V]:
-            asked = key(*args, **kwargs)
-            skip = bypass is not None and bypass(*args, **kwargs)
-            if not skip:
-                found = store.lookup(asked)
-                if found is not None:
-                    return found
-            return await store.fetch(asked, lambda: call(*args, **kwargs), bypass=skip)
+        def cached(*args: P.args, **kwargs: P.kwargs) -> Awaitable[Outcome[V]]:
+            return store.fetch(key(*args, **kwargs), lambda: call(*args, **kwargs))
 
         return cached
 

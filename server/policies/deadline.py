@@ -31,7 +31,8 @@ def remaining_s() -> float:
     if budget is None:
         return math.inf
     ends_at, clock = budget
-    return max(0.0, ends_at - clock())
+    left_s = ends_at - clock()
+    return left_s if left_s > 0.0 else 0.0
 
 
 def deadline(
@@ -68,7 +69,7 @@ def deadline(
             task = asyncio.current_task(loop)
             assert task is not None, "a coroutine runs in a task"
             timed = wheel.tick(ends_at, loop)
-            if task in timed:  # it calls itself, and will be cancelled in the same tick as it is
+            if outer is not None and task in timed:  # it calls itself, and will be cancelled in the same tick as it is
                 return await call(*args, **kwargs)
             timed.add(task)
             cancelling = task.cancelling()

@@ -173,24 +173,27 @@ def rate_limit(
     ``remaining_s()``. A caller cancelled while it waits gives its place back.
     """
 
+    async def turn(owner: str, wait_s: float) -> None:
+        if remaining_s is not None and wait_s >= remaining_s():
+            limiter.refund(owner)
+            limiter.refused += 1
+            raise RateLimited("rate limit reached, free only after the deadline", retry_after_s=wait_s)
+        limiter.waiting += 1
+        try:
+            await sleep(wait_s)
+        except BaseException:
+            limiter.refund(owner)
+            raise
+        finally:
+            limiter.waiting -= 1
+
     def decorate(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         @wraps(call)
         async def limited(*args: P.args, **kwargs: P.kwargs) -> T:
             owner = key(*args, **kwargs) if key is not None else ""
             wait_s = limiter.reserve(owner, max_wait_s)
             if wait_s > 0.0:
-                if remaining_s is not None and wait_s >= remaining_s():
-                    limiter.refund(owner)
-                    limiter.refused += 1
-                    raise RateLimited("rate limit reached, free only after the deadline", retry_after_s=wait_s)
-                limiter.waiting += 1
-                try:
-                    await sleep(wait_s)
-                except BaseException:
-                    limiter.refund(owner)
-                    raise
-                finally:
-                    limiter.waiting -= 1
+                await turn(owner, wait_s)
             return await call(*args, **kwargs)
 
         return limited

@@ -34,7 +34,7 @@ def main() -> int:
         goals.append(("hit, against a bare aiohttp handler", ratio[hits.HIT], 1.3, "x"))
         goals.append(("hit, against FastAPI + uvicorn", ratio[hits.HIT] / ratio[hits.FASTAPI], 0.4, "x"))
     if "misses" in options.only:
-        measured = misses.measure_misses(max(5, options.rounds // 4), number=150)
+        measured = misses.measure_misses(max(5, options.rounds // 4), number=600)
         saved["misses"] = [asdict(each) for each in measured]
         _show_arms("A miss with two upstream calls to a 0 ms Gemini", measured, against=misses.BAR)
         ratio = {each.name: each.ratio for each in measured}

@@ -1,5 +1,9 @@
 """What the policies cost a hit and a miss: the pipeline with all of them, with none, with each one switched off.
 
+"All" is what the settings switch on by default (fallback and hedge are off), with all that belongs to it: hooks and
+what they count, arguments read, the cache's key. The request's states and stages are there whatever is on, and have a
+line of their own: what the pipeline without policies costs over its bare functions.
+
 In this process, without HTTP, on a client that answers at once: differences of a microsecond would drown in the
 hundred that a request over a socket takes. Pipelines take turns in short blocks, in random order.
 """
@@ -18,6 +22,7 @@ import uvloop
 from server.answers import Leg, LegReply, aggregate, legs_of
 from server.execution import AsyncExecution
 from server.gemini.protocol import GeminiCall, GeminiReply, Usage
+from server.lifecycle import State
 from server.metrics import Metrics
 from server.models import ProcessRequest
 from server.pipeline import Pipeline, build_pipeline
@@ -25,8 +30,8 @@ from server.policy_state import policy_state
 from server.progress import Progress, current_progress
 from server.settings import Settings
 
-POLICIES = ("cache", "bulkhead", "deadline", "retry", "circuit_breaker", "rate_limit")
-ALL, NONE = "all, with what tracks them", "none"
+POLICIES = ("track", "deadline", "cache", "bulkhead", "retry", "circuit_breaker", "rate_limit")
+ALL, NONE, BARE = "all that are on by default", "none", "not even the pipeline"
 _WIDE = {"per_s": 1e9, "burst": 10**9, "agent_per_s": 1e9, "agent_burst": 10**9}
 _BLOCK = 300
 _MODEL = "gemini-2.5-flash"
@@ -74,7 +79,10 @@ async def _measure(rounds: int) -> list[PolicyCost]:
     numbers = count()
 
     def new_request() -> ProcessRequest:
-        current_progress.set(Progress(population))
+        progress = Progress(population)
+        for state in (State.QUEUED, State.VALIDATING, State.PROCESSING):
+            progress.move(state)
+        current_progress.set(progress)
         return ProcessRequest(agent_id="agent-7", prompts=(f"Question {next(numbers)}",))
 
     def miss_of(pipeline: Pipeline) -> Run:
@@ -82,23 +90,23 @@ async def _measure(rounds: int) -> list[PolicyCost]:
             asked = new_request()
             key = pipeline.identity(asked)
             if pipeline.lookup is None or pipeline.lookup(key) is None:
-                await pipeline.process(asked, key, False)
+                await pipeline.process(asked, key)
 
         return miss
 
     execution = AsyncExecution(InstantGemini())
 
-    async def undecorated_leg(leg: Leg) -> LegReply:
+    async def bare_leg(leg: Leg) -> LegReply:
         started_s = time.perf_counter()
         reply = await execution.call(leg.call, 15.0)
         return LegReply(reply, 1, (time.perf_counter() - started_s) * 1000)
 
-    async def undecorated_miss() -> None:
-        aggregate(await execution.fan_out(undecorated_leg, legs_of(new_request(), _MODEL)))
+    async def bare_miss() -> None:
+        aggregate(await execution.fan_out(bare_leg, legs_of(new_request(), _MODEL)))
 
     whole = _pipeline(())
     known = new_request()
-    await whole.process(known, whole.identity(known), False)
+    await whole.process(known, whole.identity(known))
 
     async def hit() -> None:
         whole.lookup(whole.identity(known))
@@ -108,7 +116,8 @@ async def _measure(rounds: int) -> list[PolicyCost]:
 
     runs: dict[str, Run] = {
         ALL: miss_of(whole),
-        NONE: undecorated_miss,
+        NONE: miss_of(_pipeline(POLICIES)),
+        BARE: bare_miss,
         **{name: miss_of(_pipeline((name,))) for name in POLICIES},
         "hit": hit,
         "no hit": no_hit,
@@ -117,6 +126,7 @@ async def _measure(rounds: int) -> list[PolicyCost]:
     hit_us = statistics.median(_less(spent["hit"], spent["no hit"]))
     costs = [_cost(ALL, _less(spent[ALL], spent[NONE]), hit_us)]
     costs += [_cost(name, _less(spent[ALL], spent[name]), hit_us if name == "cache" else None) for name in POLICIES]
+    costs.append(_cost("no policy: the request's states and stages", _less(spent[NONE], spent[BARE]), None))
     return costs
 
 
