@@ -17,7 +17,7 @@ from dash_app.library import Library
 from dash_app.live import server_metrics
 from dash_app.live.feed import Feed
 from dash_app.live.routes import add_routes
-from dash_app.pages import compare, errors, live, not_found, run, runs
+from dash_app.pages import capacity, compare, errors, live, not_found, run, runs
 from dash_app.password import RequirePassword
 from dash_app.settings import Settings
 
@@ -48,7 +48,7 @@ def build(settings: Settings) -> ASGIApp:
     app.layout = shell.layout()
     shell.register(app)
     library = Library(settings.runs)
-    pages = [live.register(app), *(page.register(app, library) for page in (runs, run, compare, errors))]
+    pages = [live.register(app), *(page.register(app, library) for page in (runs, run, compare, capacity, errors))]
     router.register(app, pages, not_found.PAGE)
     server: FastAPI = app.server
     followed = settings.server

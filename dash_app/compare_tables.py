@@ -11,8 +11,8 @@ from dash_app import cards
 from dash_app.settings_diff import Differences
 from reports import readable
 from reports.compare.comparison import Comparison, Difference
+from reports.summary.rows import summary_rows
 from reports.summary.summary import Summary
-from reports.views.rows import summary_rows
 
 _TONE: Final = {"faster": "good", "slower": "bad", "cannot tell": "same"}
 _SIGN: Final = {"faster": "▼", "slower": "▲", "cannot tell": "?"}

@@ -86,7 +86,7 @@ def strip(summary: Summary, courses: Courses, *, other: Summary | None) -> html.
 
 
 def _card(kpi: _Kpi, summary: Summary, courses: Courses, other: Summary | None) -> html.Section:
-    value, unit = _apart(kpi.read(kpi.of(summary)))
+    value, unit = apart(kpi.read(kpi.of(summary)))
     note: cards.Children = kpi.count(summary)
     if other is not None:
         note = _against(kpi, summary, other)
@@ -98,7 +98,7 @@ def _card(kpi: _Kpi, summary: Summary, courses: Courses, other: Summary | None) 
     return cards.kpi(kpi.label, value, unit, note=note, spark=sparkline(course.tolist()) or None, spark_says=says)
 
 
-def _apart(text: str) -> tuple[str, str]:
+def apart(text: str) -> tuple[str, str]:
     """A figure and its unit: ``1.02 s`` is (1.02, s), ``56.4%`` is (56.4, %)."""
     if text.endswith("%"):
         return text[:-1], "%"

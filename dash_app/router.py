@@ -25,8 +25,8 @@ Layout = Callable[..., Awaitable[Component]]
 class Page:
     """A page: its address, the browser's title for it, and its layout.
 
-    ``layout`` gets the named groups of ``path`` as keyword arguments, and the query as ``query``: a dict of the last
-    value given to each name.
+    ``layout`` gets the named groups of ``path`` that matched as keyword arguments, and the query as ``query``: a dict
+    of the last value given to each name.
     """
 
     path: re.Pattern[str]
@@ -73,5 +73,5 @@ def match(pathname: str, pages: Sequence[Page], not_found: Page) -> tuple[Page, 
     path = pathname.rstrip("/") or "/"
     for page in pages:
         if found := page.path.fullmatch(path):
-            return page, {name: unquote(value) for name, value in found.groupdict().items()}
+            return page, {name: unquote(value) for name, value in found.groupdict().items() if value}
     return not_found, {}

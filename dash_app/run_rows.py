@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from dash_app.searches import is_of_search
 from dash_app.slo_of_summary import keeps
 from reports.judge.slo import Slo
 from reports.store.store import RunEntry
@@ -27,6 +28,7 @@ def row(entry: RunEntry, slo: Slo) -> dict[str, Any]:
         "users": manifest.users,
         "tags": manifest.tags,
         "baseline": manifest.baseline,
+        "search": manifest.experiment if is_of_search(manifest) else None,
     }
     told["remark"] = entry.damage or manifest.reason or ""
     if entry.summary is not None:

@@ -59,6 +59,8 @@ _NAV = (
     ("Runs", "/runs", "runs", "R"),
     ("Run", "/run/latest", "run", "N"),
     ("Compare", "/compare", "compare", "C"),
+    ("Capacity", "/capacity", "capacity", "K"),
+    ("Errors", "/errors/latest", "errors", "E"),
 )
 
 
@@ -94,6 +96,7 @@ def layout() -> dmc.MantineProvider:
                         href=href,
                         active="exact",
                         leftSection=html.Span(className=f"icon icon-{icon}"),
+                        rightSection=html.Kbd(key),
                         attributes={"root": {"data-key": key}},
                     )
                     for label, href, icon, key in _NAV
@@ -102,8 +105,6 @@ def layout() -> dmc.MantineProvider:
             ),
             html.Div(
                 [
-                    html.Div("keys"),
-                    html.Div([html.Kbd("L"), html.Kbd("R"), html.Kbd("N"), html.Kbd("C"), " go"]),
                     html.Div([html.Kbd("T"), " theme ", html.Kbd("/"), " filter"]),
                 ],
                 className="nav-keys",
@@ -143,7 +144,7 @@ def register(app: Dash) -> None:
         ClientsideFunction("tailgate", "navbar"),
         Output("shell", "navbar"),
         Output("nav-burger", "opened"),
-        Output("nav-run", "active"),
+        *[Output(f"nav-{name}", "active") for name in ("run", "compare", "capacity", "errors")],
         Input("nav-burger", "opened"),
         Input("url", "pathname"),
         State("shell", "navbar"),

@@ -113,3 +113,17 @@ def test_an_overload_that_loses_throughput_does_not_move_the_knee() -> None:
     assert flat is not None
     assert falling is not None
     assert flat.load == falling.load == 60
+
+
+def test_the_band_covers_the_true_throughput_as_often_as_promised() -> None:
+    true = Usl(0.02, 1e-5, 4.0)
+    loads = np.repeat(LOADS, 3)
+    covered = 0
+    for seed in range(40):
+        noise = np.random.default_rng(seed).normal(0.0, 0.03, loads.size)
+        fit = fit_usl(loads.tolist(), (true.throughput(loads) * np.exp(noise)).tolist(), seed=seed)
+        assert fit is not None
+        low, high = fit.band([150.0])
+        assert low[0] <= fit.law.throughput(150.0) <= high[0]
+        covered += bool(low[0] <= true.throughput(150.0) <= high[0])
+    assert covered >= 34

@@ -55,8 +55,15 @@
   cells.RunMode = function (props) {
     const run = props.data;
     if (run.state === "damaged") return cells.RunState(props);
-    return h("span", null, run.mode, run.arm ? h("span", { className: "arm arm-" + run.arm }, run.arm) : null);
+    const arm = run.arm ? h("span", { className: "arm arm-" + run.arm }, run.arm) : null;
+    return h("span", null, run.mode, arm, run.search ? toSearch(run.search) : null);
   };
+
+  function toSearch(experiment) {
+    const icon = h("span", { className: "icon icon-capacity" });
+    const named = { href: "/capacity/" + encodeURIComponent(experiment), title: "its capacity search", "aria-label": "Capacity search" };
+    return h("a", { ...named, className: "to-search", onClick: go }, icon);
+  }
 
   cells.RunSlo = function (props) {
     const kept = props.value;

@@ -25,7 +25,8 @@
     navbar: function (opened, pathname, navbar) {
       const byBurger = window.dash_clientside.callback_context.triggered_id === "nav-burger";
       const open = byBurger && opened;
-      return [{ ...navbar, collapsed: { mobile: !open } }, open, pathname.startsWith("/run/")];
+      const at = ["run", "compare", "capacity", "errors"].map((name) => new RegExp("^/" + name + "(/|$)").test(pathname));
+      return [{ ...navbar, collapsed: { mobile: !open } }, open, ...at];
     },
   });
 

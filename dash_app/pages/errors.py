@@ -29,7 +29,7 @@ def register(app: Dash, library: Library) -> Page:
 
     async def layout(run_id: str, query: dict[str, str]) -> html.Div:
         try:
-            opened = await asyncio.to_thread(library.open, run_id)
+            opened = await asyncio.to_thread(lambda: library.open(library.store.resolve(run_id)))
         except StoreError as error:
             return missing(error, lambda near: f"/errors/{near}")
         return _layout(opened, query.get("reason", _ALL))

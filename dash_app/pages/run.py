@@ -15,6 +15,7 @@ from dash_app.courses import courses
 from dash_app.library import Library, OpenRun
 from dash_app.missing import missing
 from dash_app.router import Page
+from dash_app.searches import is_of_search
 from dash_app.view import RunView, population
 from reports import readable
 from reports.errors import StoreError
@@ -163,8 +164,11 @@ def _actions(opened: OpenRun, other: OpenRun | None) -> html.Div:
     """What can be done with the run, in the header where there is room."""
     runs = [other.id, opened.id] if other is not None else [opened.id]
     export = "/export?" + "&".join(f"run={run_id}" for run_id in runs)
+    manifest = opened.manifest
+    search = html.A("Capacity search", href=f"/capacity/{manifest.experiment}", className="button")
     return html.Div(
         [
+            *([search] if is_of_search(manifest) else []),
             html.Button("Share link", className="button", **cards.attributes(data_share="")),
             html.A("Save report", href=export, className="button", download="", **cards.attributes(data_export=export)),
         ],

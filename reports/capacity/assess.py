@@ -64,6 +64,12 @@ class Capacity:
         return min(bound, default=None)
 
     @property
+    def process(self) -> ProcessLoad | None:
+        """What one server process used at the most load that surely holds; None where that is not known."""
+        held = next((judged.level for judged in self.levels if judged.level.load == self.most.low), None)
+        return process_load(held) if held else None
+
+    @property
     def conclusive(self) -> bool:
         """Whether a load was found that holds, and its limit is not the load generator's or for want of samples."""
         return self.most.low is not None and self.most.limited_by in ("server", "search")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import Final
 
 from rich.box import SIMPLE_HEAD
@@ -12,13 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from reports.capacity.assess import MIN_LEVELS, Capacity, assess, level_of, process_load, unit_of
+from reports.capacity.saved import host_of, runs_of_search
 from reports.capacity.search import LevelVerdict
 from reports.capacity.sizing import TARGETS, Host, ProcessLoad, assumptions, size_for
+from reports.capacity.wording import attained, cautions, knee_sentence, law_sentence, limit_sentence
 from reports.judge.attainment import Attainment
 from reports.judge.gate import EXIT_INVALID, EXIT_PASS, EXIT_SLO_MISSED
 from reports.judge.slo import Slo, show_slo
-from reports.readable import DASH, count, latency, number, share
-from reports.statistics.usl import UslFit
+from reports.readable import count, number
 from reports.store.store import RunStore
 
 _VERDICTS: Final[dict[LevelVerdict, Text]] = {
@@ -36,13 +35,9 @@ def show_capacity(console: Console, store: RunStore, name: str, slo: Slo) -> int
 
     Raises ``StoreError`` where there is no such search.
     """
-    runs = store.experiment(name)
-    if not runs:
-        run = store.open(store.resolve(name))
-        runs = store.experiment(run.manifest.experiment) if run.manifest.experiment else [run]
+    runs = runs_of_search(store, name)
     capacity = assess(slo, [level_of(run) for run in runs], unit_of(runs[0].manifest))
-    environment = runs[0].manifest.environment
-    print_capacity(console, capacity, Host(environment.cpu_count, environment.memory_bytes))
+    print_capacity(console, capacity, host_of(runs[0].manifest))
     return exit_code(capacity)
 
 
@@ -64,99 +59,8 @@ def print_capacity(console: Console, capacity: Capacity, host: Host) -> None:
         console.print(Text(sentence))
     for caution in cautions(capacity):
         console.print(Text(f"Note: {caution}", "yellow"))
-    held = next((judged.level for judged in capacity.levels if judged.level.load == capacity.most.low), None)
-    process = process_load(held) if held else None
-    if process is not None:
-        _print_sizes(console, capacity, process, host)
-
-
-def limit_sentence(capacity: Capacity) -> str:
-    """The most load within the SLO with its interval, and what was the limit."""
-    unit, slo, most = capacity.unit, show_slo(capacity.slo), capacity.most
-    low, high = count(most.low), count(most.high)
-    if not capacity.levels:
-        return "No level was measured."
-    match most.limited_by:
-        case "server":
-            return f"{low} {unit} within {slo}: {low} hold, {high} miss, so the most is {low} to {high}."
-        case "generator":
-            at_least = f"At least {low} {unit} within {slo}. " if most.low else ""
-            return (
-                f"{at_least}At {high} the load generator was the limit, not the server: "
-                "give it more processes (--generators) or hosts."
-            )
-        case "search":
-            if most.low is None:
-                return (
-                    f"No level up to {count(capacity.levels[-1].level.load)} {unit} could be decided: measure longer."
-                )
-            return f"At least {low} {unit} within {slo}: the highest that was tried. Raise --most to find the limit."
-        case "samples":
-            return (
-                f"No level could be shown to hold {slo}: those that may had too few samples. "
-                "Measure longer (--duration), or ask for a lower percentile."
-            )
-        case "machine":
-            held = f"{low} {unit} hold {slo}; no more" if most.low else "Nothing"
-            return f"{held} is said: {_first_invalid(capacity)}. Repeat it when the machine is idle."
-        case "slo":
-            return f"No level holds {slo}, not even {high} {unit}."
-
-
-def _first_invalid(capacity: Capacity) -> str:
-    level = next(judged.level for judged in capacity.levels if judged.verdict == "invalid")
-    return f"no measurement of {count(level.load)} {capacity.unit} was valid ({level.repeats[-1].reason})"
-
-
-def knee_sentence(capacity: Capacity) -> str:
-    """Where throughput stops growing in proportion, with its interval."""
-    knee, unit = capacity.knee, capacity.unit
-    if knee is None:
-        return "Knee: none in sight; throughput still grows in proportion to the load."
-    low, high = (count(round(end)) for end in knee.interval)
-    one = unit.removesuffix("s") if unit == "users" else "arrival/s"
-    return (
-        f"Knee: {count(round(knee.load))} {unit} (95%: {low} to {high}). "
-        f"Before it {number(knee.per_load)} req/s for each {one}, beyond it {number(knee.ceiling)} req/s in all."
-    )
-
-
-def law_sentence(capacity: Capacity) -> str:
-    """The Universal Scalability Law as fitted, or why there is none to read."""
-    fit = capacity.usl
-    if fit is None:
-        return "Universal Scalability Law: too few levels with throughput to fit it."
-    if fit.poor:
-        return (
-            f"Universal Scalability Law: does not describe this server (typical residual {share(fit.residual)} of "
-            f"{fit.samples} measurements), so nothing is read off it; the knee stands."
-        )
-    contention = f"contention {share(fit.law.contention)} ({share(fit.contention[0])} to {share(fit.contention[1])})"
-    coherency = f"coherency {fit.law.coherency:.2g} ({fit.coherency[0]:.2g} to {fit.coherency[1]:.2g})"
-    return (
-        f"Universal Scalability Law: {contention}, {coherency}, {_peak(fit, capacity)}; typical residual "
-        f"{share(fit.residual)} of {fit.samples} measurements."
-    )
-
-
-def _peak(fit: UslFit, capacity: Capacity) -> str:
-    highest = capacity.levels[-1].level.load
-    if fit.law.peak_load > highest:
-        return f"no peak up to {count(highest)} {capacity.unit}"
-    low, high = ("∞" if math.isinf(end) else count(round(end)) for end in fit.peak_load)
-    ceiling = f"{number(fit.law.ceiling)} req/s"
-    return f"throughput is highest at {count(round(fit.law.peak_load))} {capacity.unit} ({low} to {high}): {ceiling}"
-
-
-def cautions(capacity: Capacity) -> Sequence[str]:
-    """What a reader should know before using the figures."""
-    found = []
-    if not any(threshold.indicator.kind == "failed" for threshold in capacity.slo):
-        found.append("the SLO does not bound failures; a server that refuses quickly looks fast. Add failed<1%.")
-    spoiled = sum(r.validity == "NOISY" for judged in capacity.levels for r in judged.level.repeats)
-    if spoiled:
-        found.append(f"{spoiled} repeats were not valid and were not used.")
-    return found
+    if capacity.process is not None:
+        _print_sizes(console, capacity, capacity.process, host)
 
 
 def _levels(capacity: Capacity) -> Table:
@@ -183,22 +87,9 @@ def _levels(capacity: Capacity) -> Table:
 
 
 def _cell(attainment: Attainment | None) -> str:
-    """A value over its sample count; where too few let it be printed, how many lie beyond the limit."""
-    if attainment is None or not attainment.samples:
-        return DASH
-    value = attainment.value
-    match attainment.threshold.indicator.kind:
-        case _ if value is None:
-            text = f"{count(attainment.beyond)} beyond"
-        case "latency":
-            text = latency(value)
-        case "failed" | "hit_share":
-            text = share(value)
-        case "goodput":
-            text = number(value, "req/s")
-        case "attempts":
-            text = number(value)
-    return f"{text}\nn = {count(attainment.samples)}"
+    """A value over its sample count."""
+    value, samples = attained(attainment)
+    return f"{value}\n{samples}" if samples else value
 
 
 def _print_sizes(console: Console, capacity: Capacity, process: ProcessLoad, host: Host) -> None:

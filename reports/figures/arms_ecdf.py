@@ -46,10 +46,6 @@ def arms_ecdf(a: pa.Table, b: pa.Table, *, theme: Theme) -> go.Figure:
     return figure
 
 
-def _colour(arm: str, theme: Theme) -> str:
-    return theme.arm_a if arm == "A" else theme.arm_b
-
-
 def _curve(population: Population, arm: str, counts: _Counts, edges: tuple[int, int], theme: Theme) -> go.Scatter:
     low, high = edges
     total = int(counts.sum())
@@ -59,7 +55,7 @@ def _curve(population: Population, arm: str, counts: _Counts, edges: tuple[int, 
         y=np.concatenate([[0], np.cumsum(counts)])[low : high + 1] / total,
         mode="lines",
         name=f"{arm} {population}",
-        line={"color": _colour(arm, theme), "width": 2.5, "dash": _DASH[population]},
+        line={"color": theme.arm(arm), "width": 2.5, "dash": _DASH[population]},
         text=[latency(10.0**place) for place in places],
         hovertemplate=f"%{{y:.2%}} of {total:,} {population} requests of {arm} within %{{text}}<extra></extra>",
     )
@@ -73,7 +69,7 @@ def _label(figure: go.Figure, population: Population, by_arm: dict[str, _Counts]
     if not medians:
         return
     lines = [f"<b>{population} p50</b>"] + [
-        f"<span style='color:{_colour(arm, theme)}'><b>{arm}</b> {latency(ms)}</span>" for arm, ms in medians.items()
+        f"<span style='color:{theme.arm(arm)}'><b>{arm}</b> {latency(ms)}</span>" for arm, ms in medians.items()
     ]
     places = [float(np.log10(ms)) for ms in medians.values()]
     left = sum(places) / len(places) > middle

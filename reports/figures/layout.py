@@ -44,6 +44,11 @@ def axis(theme: Theme, **more: Any) -> dict[str, Any]:
     }
 
 
+def axis_title(text: str) -> dict[str, Any]:
+    """The words beside an axis whose ticks do not say their unit."""
+    return {"text": text, "standoff": 8, "font": {"size": 12}}
+
+
 def latency_axis(theme: Theme, low_ms: float, high_ms: float, **more: Any) -> dict[str, Any]:
     """A linear axis of log10 ms from ``low_ms`` to ``high_ms``, whose ticks say ms or s.
 

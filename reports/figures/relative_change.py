@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from reports.compare.comparison import Comparison, Difference
 from reports.figures.layout import axis, bare_layout, nothing
-from reports.figures.theme import Theme
+from reports.figures.theme import Theme, translucent
 from reports.readable import change
 from reports.records.schema import POPULATIONS, Population
 
@@ -66,7 +66,7 @@ def _add_population(figure: go.Figure, population: Population, curve: list[Diffe
             x=places + places[::-1],
             y=[d.high for d in curve] + [d.low for d in curve][::-1],
             fill="toself",
-            fillcolor=f"rgba({int(colour[1:3], 16)},{int(colour[3:5], 16)},{int(colour[5:7], 16)},0.25)",
+            fillcolor=translucent(colour, 0.25),
             line={"width": 0},
             mode="lines",
             hoverinfo="skip",

@@ -19,12 +19,12 @@ def sparkline(values: Sequence[float]) -> str:
     if len(finite) < 2:
         return ""
     low, high = min(finite), max(finite)
-    span = high - low
+    span = high / 2 - low / 2  # halves: the difference of two floats may be no float
     step = WIDTH / (len(values) - 1)
     pieces: list[list[tuple[float, float]]] = [[]]
     for i, value in enumerate(values):
         if math.isfinite(value):
-            height = (value - low) / span if span > 0 else 0.5
+            height = (value / 2 - low / 2) / span if span > 0 else 0.5
             pieces[-1].append((i * step, HEIGHT - _EDGE - height * (HEIGHT - 2 * _EDGE)))
         elif pieces[-1]:
             pieces.append([])

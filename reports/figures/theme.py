@@ -36,6 +36,10 @@ class Theme:
         """The colour of a population."""
         return self.hit if population == "hit" else self.miss
 
+    def arm(self, name: str) -> str:
+        """The colour of arm ``A`` or ``B``."""
+        return self.arm_a if name == "A" else self.arm_b
+
 
 DARK: Final = Theme(
     name="dark",
@@ -78,3 +82,8 @@ LIGHT: Final = Theme(
 )
 
 THEMES: Final = {theme.name: theme for theme in (DARK, LIGHT)}
+
+
+def translucent(colour: str, opacity: float) -> str:
+    """A ``#rrggbb`` colour as CSS with an opacity of 0 to 1."""
+    return f"rgba({int(colour[1:3], 16)},{int(colour[3:5], 16)},{int(colour[5:7], 16)},{opacity})"

@@ -8,7 +8,7 @@ from typing import Final
 
 from reports.judge.gate import Verdict
 from reports.store.run import Run
-from reports.views.rows import summary_rows
+from reports.summary.rows import summary_rows
 
 _SIGNS: Final = {True: "✅ passed", False: "❌ failed", None: "⚠️ not judged"}
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>()#+!|~&-])")

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -67,7 +67,7 @@ class Usl:
 
 @dataclass(frozen=True)
 class UslFit:
-    """The fit to ``samples`` measurements, its 95% intervals, and its typical relative residual.
+    """The fit to ``samples`` measurements, its 95% intervals with the laws that they come from, its relative residual.
 
     ``peak_load`` and ``ceiling`` have infinite upper ends where some resamples show no limit.
     """
@@ -80,6 +80,11 @@ class UslFit:
     ceiling: Interval
     samples: int
     residual: float
+    resampled: tuple[Usl, ...] = field(repr=False)
+
+    def band(self, load: npt.ArrayLike) -> tuple[Floats, Floats]:
+        """The 95% interval of X(N), lower and upper ends in 1/s, for each load."""
+        return _ends(np.stack([law.throughput(load) for law in self.resampled]))
 
     @property
     def poor(self) -> bool:
@@ -114,6 +119,7 @@ def fit_usl(load: Sequence[float], throughput: Sequence[float], *, seed: int = 0
         ceiling=_interval(laws, lambda one: one.ceiling),
         samples=n.size,
         residual=float(math.sqrt(np.sum(residuals**2) / freedom)),
+        resampled=tuple(laws),
     )
 
 
@@ -131,7 +137,12 @@ def _solve(n: Floats, x: Floats) -> Usl:
 
 
 def _interval(laws: Sequence[Usl], value: Callable[[Usl], float]) -> Interval:
-    tail = (1.0 - CONFIDENCE) / 2.0
-    values = [value(law) for law in laws]
-    low, high = np.quantile(values, [tail, 1.0 - tail], method="inverted_cdf")  # no interpolation: some are infinite
+    low, high = _ends(np.array([value(law) for law in laws]))
     return float(low), float(high)
+
+
+def _ends(values: Floats) -> tuple[Floats, Floats]:
+    """The ends of the 95% interval along the first axis; without interpolation, as some values are infinite."""
+    tail = (1.0 - CONFIDENCE) / 2.0
+    low, high = np.quantile(values, [tail, 1.0 - tail], axis=0, method="inverted_cdf")
+    return low, high

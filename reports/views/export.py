@@ -23,8 +23,8 @@ from reports.figures import (
 )
 from reports.readable import count, number
 from reports.store.run import Run
+from reports.summary.rows import summary_rows
 from reports.summary.summary import Summary
-from reports.views.rows import summary_rows
 
 _STYLE: Final = Path(__file__).with_name("export.css")
 _NO_NETWORK: Final = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"

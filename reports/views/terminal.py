@@ -16,8 +16,8 @@ from reports.readable import DASH, change, count, latency, number, share
 from reports.records.schema import POPULATIONS, STAGES, Manifest
 from reports.store.run import Run
 from reports.store.store import RunEntry, RunStore
+from reports.summary.rows import printed, summary_rows
 from reports.summary.summary import Summary
-from reports.views.rows import printed, summary_rows
 
 _VERDICT_STYLE = {"VALID": "green", "GENERATOR-BOUND": "bold yellow", "NOISY": "bold yellow"}
 _DIRECTION_STYLE = {"faster": "green", "slower": "red", "cannot tell": "yellow"}
