@@ -18,7 +18,6 @@ from reports.cost.pricing import PRICES, load_prices
 from reports.errors import InputError, StoreError
 from reports.judge.gate_command import add_gate_flags, gate
 from reports.judge.slo import EXAMPLE, parse_slo
-from reports.store.run import Run
 from reports.store.store import DEFAULT_ROOT, RunStore
 
 USAGE_ERROR = 2
@@ -51,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m reports", description="Saved runs, listed, shown and compared.")
     parser.add_argument("--runs", type=Path, default=DEFAULT_ROOT, metavar="DIR", help=f"default: {DEFAULT_ROOT}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    one = "a run's id, the beginning of one, or latest"
+    one = "a run's id, the beginning of one, latest, or latest~1 for the one before"
 
     listing = commands.add_parser("list", help="all runs, newest first")
     listing.set_defaults(command=_list)
@@ -111,12 +110,9 @@ def _list(store: RunStore, arguments: argparse.Namespace) -> None:
 
 
 def _show(store: RunStore, arguments: argparse.Namespace) -> None:
-    from reports.views.terminal import print_experiment, print_run
+    from reports.views.terminal import print_runs
 
-    if store.experiment(arguments.name):
-        print_experiment(store, arguments.name)
-    else:
-        print_run(Console(), store.open(store.resolve(arguments.name)))
+    print_runs(Console(), store.meant(arguments.name))
 
 
 def _compare(store: RunStore, arguments: argparse.Namespace) -> None:
@@ -130,8 +126,8 @@ def _export(store: RunStore, arguments: argparse.Namespace) -> None:
     from reports.figures import THEMES
     from reports.views.export import export_html
 
-    runs: list[Run] = store.experiment(arguments.name) or [store.open(store.resolve(arguments.name))]
-    name = arguments.name if len(runs) > 1 else runs[0].manifest.id
+    runs = store.meant(arguments.name)
+    name = runs[0].manifest.experiment if len(runs) > 1 else runs[0].manifest.id
     output = arguments.output or Path(f"{name}.html")
     try:
         output.write_text(export_html(runs, THEMES[arguments.theme]), encoding="utf-8")
@@ -150,7 +146,7 @@ def _cost(store: RunStore, arguments: argparse.Namespace) -> None:
     from reports.cost.view import print_costs
 
     prices = load_prices(arguments.prices)
-    runs = store.experiment(arguments.name) or [store.open(store.resolve(arguments.name))]
+    runs = store.meant(arguments.name)
     print_costs(Console(), runs, prices)
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from reports.__main__ import main
 from reports.readable import latency, number
 from reports.store.store import RunStore
-from reports.views.terminal import print_experiment
+from reports.views.terminal import print_runs
 from tests.made_runs import batch, block, mixed, save
 
 
@@ -74,7 +74,7 @@ def test_show_prints_the_summary_s_figures(root: Path, capsys: pytest.CaptureFix
 def test_an_experiment_prints_both_arms_and_the_verdict(root: Path) -> None:
     console = Console(width=100, record=True, quiet=False, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
     with console.file:
-        print_experiment(RunStore(root), "exp-1", console)
+        print_runs(console, RunStore(root).experiment("exp-1"))
     out = console.export_text()
     assert "A sync" in out
     assert "B async" in out
@@ -82,6 +82,16 @@ def test_an_experiment_prints_both_arms_and_the_verdict(root: Path) -> None:
     a, b = (run.summary() for run in RunStore(root).experiment("exp-1"))
     line = next(text for text in out.splitlines() if "throughput" in text)
     assert f"{number((b.throughput_rps or 0) / (a.throughput_rps or 1))}×" in line
+
+
+def test_latest_means_both_arms_of_what_was_measured_last(tmp_path: Path) -> None:
+    a, b = (save(tmp_path, [batch(1)], experiment="e", arm=arm, mode=mode).id for arm, mode in (("A", "x"), ("B", "y")))
+    store = RunStore(tmp_path)
+    assert [run.manifest.id for run in store.meant("latest")] == [a, b]
+    assert [run.manifest.id for run in store.meant("latest~1")] == [a]
+    assert [run.manifest.id for run in store.meant("e")] == [a, b]
+    alone = save(tmp_path, [batch(1)], mode="z").id
+    assert [run.manifest.id for run in store.meant("latest")] == [alone]
 
 
 def test_compare_takes_any_two_runs(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -146,10 +146,11 @@ def test_names_are_resolved_from_latest_and_from_unique_beginnings(tmp_path: Pat
     with pytest.raises(RunNotFound):
         store.resolve("latest")
     a, b = save(tmp_path, [batch(1)]).id, save(tmp_path, [batch(1)], mode="sync").id
-    assert store.resolve("latest") == max(a, b)
+    assert store.resolve("latest") == store.resolve("latest~0") == max(a, b)
+    assert store.resolve("latest~1") == min(a, b)
     assert store.resolve(a) == a
     assert store.resolve(b[:-4]) == b
-    for name in ("20261123", "", "nothing like it"):
+    for name in ("20261123", "", "nothing like it", "latest~2", "latest~"):
         with pytest.raises(RunNotFound):
             store.resolve(name)
 

@@ -111,9 +111,9 @@ def say_how_it_ended(command: str, session: Session, errors: Console) -> int:
 
 
 def _print_report(console: Console, store: RunStore, experiment: Experiment, kept: Sequence[Path]) -> None:
-    from reports.views.terminal import print_experiment  # late: its statistics take a second to import
+    from reports.views.terminal import print_runs  # late: its statistics take a second to import
 
-    print_experiment(store, experiment.id, console)
+    print_runs(console, store.experiment(experiment.id))
     flags = "" if store.root == DEFAULT_ROOT else f" DASH_FLAGS='--runs {store.root}'"
     for line in (*(f"Saved: {directory}" for directory in kept), f"Browse: make dash{flags}"):
         console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -42,6 +42,7 @@ __all__ = [
 DEFAULT_ROOT: Final = Path("reports/runs")
 
 _Model = TypeVar("_Model", bound=BaseModel)
+_LATEST = re.compile(r"latest(?:~(\d{1,6}))?")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
 
 
@@ -107,16 +108,34 @@ class RunStore:
         return Run(path, _read_manifest(path))
 
     def resolve(self, name: str) -> str:
-        """The id meant by ``name``: an id, ``latest``, or the unique beginning of an id. Raises ``RunNotFound``."""
+        """The id meant by ``name``. Raises ``RunNotFound``.
+
+        It may be an id, the unique beginning of one, ``latest``, or ``latest~N`` for the Nth run before that.
+        """
         ids = self.ids()
         if name in ids:
             return name
-        if name == "latest" and ids:
-            return ids[-1]
+        back = _LATEST.fullmatch(name)
+        if back is not None and int(back[1] or 0) < len(ids):
+            return ids[-1 - int(back[1] or 0)]
         starting = [i for i in ids if name and i.startswith(name)]
         if len(starting) == 1:
             return starting[0]
         raise RunNotFound(name, starting[-3:] or _nearest(name, ids), self.root)
+
+    def meant(self, name: str) -> list[Run]:
+        """The runs that a reader means by ``name``: an experiment's, or one. Raises ``RunNotFound``, ``RunDamaged``.
+
+        ``latest`` is what was measured last, so it means both arms where that was an A/B.
+        """
+        if runs := self.experiment(name):
+            return runs
+        run = self.open(self.resolve(name))
+        if name == "latest" and run.manifest.experiment is not None:
+            arms = self.experiment(run.manifest.experiment)
+            if [each.manifest.arm for each in arms] == ["A", "B"]:
+                return arms
+        return [run]
 
     def experiment(self, experiment_id: str) -> list[Run]:
         """The readable runs of an experiment by arm, oldest first; empty if there are none."""

@@ -15,7 +15,7 @@ from reports.compare.verdict import compare
 from reports.readable import DASH, change, count, latency, number, share
 from reports.records.schema import POPULATIONS, STAGES, Manifest
 from reports.store.run import Run
-from reports.store.store import RunEntry, RunStore
+from reports.store.store import RunEntry
 from reports.summary.rows import printed, summary_rows
 from reports.summary.summary import Summary
 
@@ -104,16 +104,9 @@ def print_comparison(console: Console, a: Run, b: Run) -> Comparison:
     return comparison
 
 
-def print_experiment(store: RunStore, experiment_id: str, console: Console | None = None) -> None:
-    """What the bench prints at its end: both arms compared, or the one run, and where they are.
-
-    Raises ``StoreError`` where a run cannot be read; prints one line if the experiment has no run.
-    """
-    console = console or Console()
-    runs = store.experiment(experiment_id)
-    if not runs:
-        console.print(Text(f"Experiment {experiment_id} has no run that can be read.", "red"))
-    elif len(runs) == 2:
+def print_runs(console: Console, runs: Sequence[Run]) -> None:
+    """Two runs, the arms of an experiment, compared; else each by itself. Raises ``StoreError`` for a damaged one."""
+    if len(runs) == 2:
         print_comparison(console, *runs)
     else:
         for run in runs:
