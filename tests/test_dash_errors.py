@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from reports import readable
+from reports.records.error_bodies import ErrorBodyWriter
 from reports.records.schema import AGGREGATE_SCHEMA
 from reports.store.store import RunStore
 from reports.summary.failures import failure_kinds, failures
@@ -71,6 +72,26 @@ def test_a_run_without_failures_and_a_run_that_is_not_there(wide: Watched, saved
     page.locator(f'a[href="/errors/{saved_runs.storm}"]').click()
     expect(page.locator("#errors-table tbody tr")).to_have_count(2)
     wide.settle()
+
+
+@pytest.mark.browser
+def test_what_the_server_said_is_shown_as_text(wide: Watched, saved_runs: SavedRuns) -> None:
+    run = RunStore(saved_runs.root).open(saved_runs.storm)
+    writer = ErrorBodyWriter(run.path, 4711)
+    markup = "<img src=x onerror=alert(1)><b>down</b>"
+    writer.keep("rate-limited", 429, b'{"type":"urn:tailgate:error:rate-limited","retry_after":3}')
+    writer.keep("upstream-error", 503, markup.encode())
+    writer.flush()
+    page = wide.go(f"/errors/{saved_runs.storm}")
+    said = page.locator("#errors-bodies pre")
+    expect(said).to_have_count(2)
+    assert '"retry_after": 3' in said.first.inner_text()
+    expect(said.last).to_have_text(markup)
+    assert page.locator("#errors-bodies img, #errors-bodies b").count() == 0
+    page.locator("#errors-reason label", has_text="rate-limited").click()
+    expect(said).to_have_count(1)
+    faults = look_faults(wide, [("dark", 390), ("light", 1600)])
+    assert not faults, "\n".join(faults)
 
 
 def test_failure_kinds_are_what_pandas_counts(saved_runs: SavedRuns) -> None:

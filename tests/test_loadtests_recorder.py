@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from loadtests.generator.recorder import BATCH_ROWS, Recorder
 from loadtests.generator.reply import cache_outcome, echoes, error_name, stage_durations, token_counts, usage
+from reports.records.error_bodies import KEPT, MOST_BYTES, MOST_KINDS, read_error_bodies
 from reports.records.samples import iter_batches
 from reports.records.schema import SAMPLE_SCHEMA, STAGES
 
@@ -181,3 +182,47 @@ def test_problems_are_called_by_their_name_and_others_by_their_status():
 def test_an_echo_must_have_every_tag():
     assert echoes(b'{"text":"[q1.0] a"},{"text":"[q1.1] b"}', (b"[q1.0]", b"[q1.1]"))
     assert not echoes(b'{"text":"[q1.0] a"},{"text":"[q2.1] b"}', (b"[q1.0]", b"[q1.1]"))
+
+
+def test_the_first_bodies_of_each_failure_are_kept_and_no_more(tmp_path):
+    recorders = [Recorder(tmp_path, pid, "steady", 0) for pid in (1, 2)]
+    for number in range(3 * KEPT):
+        recorder = recorders[number % 2]
+        recorder.keep_body("rate-limited", 429, b'{"n": %d}' % number)
+        recorder.flush()
+    recorders[0].keep_body("http-500", 500, b"<script>alert(1)</script>" + b"x" * 2 * MOST_BYTES)
+    for recorder in recorders:
+        recorder.close()
+    kept = read_error_bodies(tmp_path)
+    assert [body.body for body in kept if body.status == 429] == [f'{{"n": {number}}}' for number in range(KEPT)]
+    (long,) = (body for body in kept if body.status == 500)
+    assert long.body.startswith("<script>")
+    assert (len(long.body), long.bytes) == (MOST_BYTES, 25 + 2 * MOST_BYTES)
+
+
+def test_a_run_without_failures_has_no_file_of_bodies_and_a_server_with_too_many_kinds_a_small_one(tmp_path):
+    recorder = Recorder(tmp_path, 1, "steady", 0)
+    recorder.record(a_row())
+    recorder.flush()
+    assert read_error_bodies(tmp_path) == []
+    assert not list(tmp_path.glob("errors-*"))
+    for number in range(10 * MOST_KINDS):
+        recorder.keep_body(f"reason-{number}", 500, b"y" * MOST_BYTES)
+    recorder.close()
+    assert len(read_error_bodies(tmp_path)) == MOST_KINDS
+
+
+def test_credentials_in_a_body_and_torn_lines_are_left_out(tmp_path):
+    recorder = Recorder(tmp_path, 1, "steady", 0)
+    key = "AIzaSyA-1234567890abcdefghijklmnopqrstu"
+    recorder.keep_body("unauthorized", 401, f"API key {key} not valid; Authorization: Bearer abc.def-ghi.jkl".encode())
+    recorder.keep_body("unauthorized", 401, b"\xff\xfe not text")
+    recorder.close()
+    (path,) = tmp_path.glob("errors-*.jsonl")
+    with path.open("ab") as file:
+        file.write(b'{"time": 3, "reason": "x", "sta\n[1]\nnull\n')
+    first, second = read_error_bodies(tmp_path)
+    assert key not in first.body
+    assert "abc.def" not in first.body
+    assert first.body.startswith("API key [")
+    assert second.body.endswith(" not text")

@@ -11,14 +11,15 @@ import pyarrow.compute as pc
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
 
-from dash_app import cards, facts, failure_table
+from dash_app import cards, error_bodies, facts, failure_table
 from dash_app.library import Library, OpenRun
 from dash_app.missing import missing
 from dash_app.router import Page
 from reports import readable
 from reports.errors import StoreError
 from reports.figures import THEMES
-from reports.figures.failures import failures_by_attempts, failures_over_time, waits_for_failure
+from reports.figures.failures import failures_by_attempts, failures_over_time, reason_styles, waits_for_failure
+from reports.records.error_bodies import KEPT, MOST_BYTES
 from reports.summary.failures import FailureKind, failure_kinds, failures
 
 _ALL = "all"
@@ -39,6 +40,7 @@ def register(app: Dash, library: Library) -> Page:
         Output("errors-attempts", "figure"),
         Output("errors-waits", "figure"),
         Output("errors-table", "children"),
+        Output("errors-bodies", "children"),
         Input("theme", "data"),
         Input("errors-reason", "value"),
         State("errors-id", "data"),
@@ -56,11 +58,14 @@ def register(app: Dash, library: Library) -> Page:
 
 
 def _draw(library: Library, run_id: str, theme_name: str, reason: str | None) -> list[Any]:
-    aggregate, theme = library.open(run_id).aggregate, THEMES[theme_name]
+    opened, theme = library.open(run_id), THEMES[theme_name]
+    aggregate = opened.aggregate
+    bodies = library.store.open(run_id).error_bodies()
     figures = (failures_over_time, failures_by_attempts, waits_for_failure)
     return [
         *(figure(aggregate, theme=theme, reason=reason) for figure in figures),
         failure_table.table(aggregate, theme, reason),
+        error_bodies.samples(bodies, opened.manifest.started_ns / 1e9, reason_styles(aggregate, theme), reason),
     ]
 
 
@@ -114,7 +119,7 @@ def _body(opened: OpenRun, kinds: list[FailureKind], reasons: list[str], outside
             ),
             className="controls",
         ),
-        html.Div([*_figure_cards(), _table_card(), _waits_card(opened)], className="cards"),
+        html.Div([*_figure_cards(), _table_card(), _bodies_card(), _waits_card(opened)], className="cards"),
     ]
 
 
@@ -184,6 +189,15 @@ def _table_card() -> html.Section:
             **cards.attributes(aria_label="Failures by reason"),
         ),
         span=8,
+    )
+
+
+def _bodies_card() -> html.Section:
+    return cards.card(
+        "What the server said",
+        f"the first {KEPT} replies of each reason and status, at most {facts.size(MOST_BYTES)} of each",
+        html.Div(id="errors-bodies"),
+        span=12,
     )
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from loadtests.generator.reply import Memo, attempts, cache_outcome, stage_durations, token_counts
+from reports.records.error_bodies import ErrorBodyWriter
 from reports.records.samples import SampleWriter
 from reports.records.schema import SAMPLE_SCHEMA, STAGES
 
@@ -40,6 +41,7 @@ class Recorder:
 
     def __init__(self, run_dir: Path, pid: int, scenario: str, block: int) -> None:
         self._writer = SampleWriter(run_dir, pid)
+        self._bodies = ErrorBodyWriter(run_dir, pid)
         self.on_batch: BatchListener | None = None
         self.on_error: Callable[[OSError], None] = _raise
         self._rows: list[Row] = []
@@ -68,8 +70,16 @@ class Recorder:
         if len(self._rows) >= BATCH_ROWS:
             self.flush()
 
+    def keep_body(self, error: str, status: int, body: bytes) -> None:
+        """Keep the reply of a request that failed, if it is among the first of its kind."""
+        self._bodies.keep(error, status, body)
+
     def flush(self) -> None:
         """Write what was recorded since the last flush."""
+        try:
+            self._bodies.flush()
+        except OSError as refused:
+            self.on_error(refused)
         rows = self._rows
         if not rows:
             return

@@ -126,6 +126,8 @@ class Session:
             error = "mismatch"
         else:
             error = ""
+        if error:
+            self.recorder.keep_body(error, status, body)
         self.recorder.record(
             (
                 scheduled_ns, sent_ns, done_ns, status, error, timing, None if error else cache, attempts, usage(body),

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from reports.errors import RunDamaged
 from reports.records import aggregate, samples
+from reports.records.error_bodies import ErrorBody, read_error_bodies
 from reports.records.schema import AGGREGATE_SCHEMA, SAMPLE_SCHEMA, Manifest
 from reports.records.ticks import read_ticks, ticks_path
 from reports.summary.summarise import summarise
@@ -80,6 +81,10 @@ class Run:
     def ticks(self, after_seq: int = -1) -> list[dict[str, Any]]:
         """The ticks with a ``seq`` above ``after_seq``, in order."""
         return read_ticks(self.path, after_seq)
+
+    def error_bodies(self) -> list[ErrorBody]:
+        """The first bodies of each kind of failed reply, in order of time."""
+        return read_error_bodies(self.path)
 
     def summary(self) -> Summary:
         """``summary.json``; computed from the samples if it is not there (a live or crashed run)."""
