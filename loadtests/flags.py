@@ -23,6 +23,15 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
+def add_keep_spoiled(parser: argparse.ArgumentParser) -> None:
+    """Add the flag of commands whose blocks are compared in passes (`loadtests.bench.spoiled`)."""
+    parser.add_argument(
+        "--keep-spoiled",
+        action="store_true",
+        help="blocks that the machine or the load generator spoiled are neither left out nor measured once more",
+    )
+
+
 def whole(at_least: int) -> Callable[[str], int]:
     """Whole numbers from `at_least` on."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -13,9 +13,11 @@ from pydantic import SecretStr
 from server.access import ApiKeys, Origins
 from server.execution import execution_for
 from server.gemini.clients import create_client
+from server.gemini.mock import MockGemini
 from server.lifecycle import Population
 from server.live_frames import FrameMaker, LiveFrames
 from server.metrics import Metrics
+from server.mock_control import RESTART_FAULTS, restart_faults
 from server.openapi import openapi
 from server.pipeline import build_pipeline
 from server.policy_state import policy_state
@@ -24,7 +26,7 @@ from server.process_usage import ProcessUsage
 from server.prometheus import CONTENT_TYPE, metrics_text
 from server.replies import Reply
 from server.request_ids import RequestIds
-from server.routes import Handler, Routes, dispatcher, finishing, guarded
+from server.routes import Handler, dispatcher, finishing, guarded
 from server.settings import Settings
 from server.tracing import TracedIds, Tracing, tracing_to
 from server.versions import effective_config
@@ -116,7 +118,7 @@ async def _wired(settings: Settings, api_key: SecretStr | None, tracing: Tracing
         origins.check_websocket(request)
         return await frames.listen(request)
 
-    routes: Routes = {
+    routes: dict[str, Mapping[str, Handler]] = {
         "/process": {"POST": tracing.request(process) if tracing is not None else process},
         "/healthz": {"GET": healthz},
         "/readyz": {"GET": readyz},
@@ -125,6 +127,8 @@ async def _wired(settings: Settings, api_key: SecretStr | None, tracing: Tracing
         "/config": {"GET": show_config},
         "/openapi.json": {"GET": show_openapi},
     }
+    if mock.faults is not None and isinstance(client, MockGemini):
+        routes[RESTART_FAULTS] = {"POST": finished(guarded(api_keys)(restart_faults(client)))}
     try:
         yield App(dispatcher(routes, origins=origins, ids=ids), process, frames, metrics.population, ids)
     finally:

@@ -186,7 +186,7 @@ def test_wrong_arguments_are_one_line_and_exit_2(arguments: Sequence[str], capsy
 
 
 def run(runs: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    quick = ["--users", "40", "--duration", "1", "--ramp", "0", "--warmup", "0.2", "--rounds", "1"]
+    quick = ["--users", "40", "--duration", "1", "--ramp", "0", "--warmup", "0.2", "--rounds", "1", "--keep-spoiled"]
     return subprocess.run(
         [sys.executable, "-m", "loadtests", "ablate", "--runs", str(runs), *quick, *flags],
         cwd=ROOT,

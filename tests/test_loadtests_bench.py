@@ -23,7 +23,7 @@ from reports.store.run import Run
 from reports.store.store import RunStore
 
 ROOT = Path(__file__).resolve().parent.parent
-SMALL = ["--users", "50", "--duration", "1.5", "--ramp", "0.5", "--warmup", "0.5"]
+SMALL = ["--keep-spoiled", "--users", "50", "--duration", "1.5", "--ramp", "0.5", "--warmup", "0.5"]
 LONG = ["--users", "50", "--duration", "60", "--ramp", "1", "--warmup", "0", "--mode", "async"]
 
 
@@ -193,6 +193,42 @@ def test_a_server_that_is_no_tailgate_is_measured_without_its_help(start: Callab
     assert run.manifest.server is None
     assert run.manifest.blocks[0].server_counted is None
     assert set(run.samples(["error"])["error"].to_pylist()) == {""}
+
+
+def test_every_block_meets_the_fault_script_at_the_same_time(start: Callable[..., Bench], tmp_path: Path) -> None:
+    script = tmp_path / "faults.toml"
+    script.write_text('[[fault]]\nat_s = 0.7\nfor_s = 0.6\nkind = "quota"\n')
+    server = {"mock.faults": script, "mock.profile": "5ms"} | {
+        f"{policy}.enabled": "false" for policy in ("cache", "retry", "circuit_breaker", "fallback")
+    }
+    settings = [part for key, value in server.items() for part in ("--set", f"{key}={value}")]
+    timing = [
+        "--users",
+        "100",
+        "--ramp",
+        "0.2",
+        "--warmup",
+        "0.3",
+        "--duration",
+        "1.2",
+        "--rounds",
+        "2",
+        "--keep-spoiled",
+    ]
+    code, _, err = start("--mode", "async", *timing, *settings).end()
+    assert (code, err) == (0, "")
+    (run,) = RunStore(tmp_path / "runs").ids()
+    opened = RunStore(tmp_path / "runs").open(run)
+    samples = opened.samples(["block", "scheduled_at", "status"]).to_pandas()
+    assert len(opened.manifest.blocks) == 2
+    for block in opened.manifest.blocks:
+        mine = samples[samples["block"] == block.index]
+        since_s = (
+            mine["scheduled_at"] - block.measure_from_ns
+        ) / 1e9  # faults from 0.4 to 1.0, by the warm-up of 0.3 s
+        assert (mine["status"][since_s.between(0.5, 0.9)] != 200).all()
+        assert (mine["status"][since_s.between(0.0, 0.3) | since_s.between(1.1, 1.2)] == 200).all()
+        assert since_s.between(0.5, 0.9).sum() > 5
 
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -103,7 +103,7 @@ def test_a_baseline_is_measured_written_and_compared(tmp_path: Path) -> None:
     if written.returncode == 5:  # this machine was too busy for a valid run; then nothing may have been written
         assert not path.exists()
         return
-    assert json.loads(path.read_text())["ratios"]["server_cpu"]["pairs"] == 2
+    assert json.loads(path.read_text())["ratios"]["server_cpu"]["pairs"] in (1, 2)  # one: a pass was spoiled twice
     judged = reports(runs, "gate", "latest", "--baseline", str(path), "--junit", str(tmp_path / "gate.xml"))
     assert judged.returncode == 0, judged.stdout
     assert (tmp_path / "gate.xml").exists()

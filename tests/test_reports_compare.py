@@ -162,6 +162,9 @@ def test_cautions_say_what_the_verdict_does_not_cover(tmp_path: Path) -> None:
     a = saved(tmp_path, 1, experiment="e", arm="A")
     b = saved(tmp_path, 2, experiment="e", arm="B")
     assert len(compare(a, b).cautions) == 1  # two blocks only
+    out = [block(0, measured_s=4.0), block(1, at_s=20.0, measured_s=4.0, left_out="it woke late")]
+    lacking = saved(tmp_path, 2, experiment="e", arm="B", blocks=out)
+    assert "1 of 2 blocks of B" in " ".join(compare(a, lacking).cautions)
     c = saved(tmp_path, 3, status="aborted")
     cautions = " ".join(compare(a, c).cautions)
     assert "aborted" in cautions

@@ -33,6 +33,31 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return RunStore(root).open(save(root, batches, blocks=blocks).id)
 
 
+def test_a_block_that_is_left_out_counts_nowhere_but_in_the_totals(run: Run, tmp_path: Path) -> None:
+    first, second = run.manifest.blocks
+    batches = [mixed(rows=10_000, seconds=10.0), mixed(rows=10_000, seconds=10.0, at_s=20.0, index=1)]
+    late = second.model_copy(update={"left_out": "it woke late", "generator_lag_ms": 40.0})
+    found = RunStore(tmp_path).open(save(tmp_path, batches, blocks=[first, late]).id)
+    alone = RunStore(tmp_path).open(save(tmp_path, batches[:1], blocks=[first]).id)
+    summary, expected = found.summary(), alone.summary()
+    assert summary.latency == expected.latency
+    assert summary.throughput_rps == expected.throughput_rps
+    assert summary.cpu == expected.cpu
+    assert (summary.window.measured_s, summary.window.blocks) == (8.0, 1)
+    assert summary.reconciliation.recorded == 2 * expected.reconciliation.recorded
+    assert [told.advice for told in summary.validity.left_out] == ["it woke late"]
+    measured = found.aggregate().to_pandas()
+    assert set(measured[measured["measured"]]["block"]) == {0}
+
+
+def test_one_mixed_up_answer_before_the_window_voids_the_run() -> None:
+    errors = ["mismatch", *[""] * 199]
+    s = summary_of(batch(200, error=errors), blocks=[block(warmup_s=0.1, measured_s=10.0)])
+    assert s.failures == 0
+    assert s.validity.verdict == "NOISY"
+    assert summary_of(batch(200), blocks=[block(warmup_s=0.1, measured_s=10.0)]).validity.verdict == "VALID"
+
+
 def measured_frame(run: Run) -> pd.DataFrame:
     """What pandas makes of the parquet, by the contract's words."""
     frame = pd.concat(pd.read_parquet(path) for path in sorted(run.path.glob("samples-*.parquet")))

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from reports.summary.summary import Reconciliation, Validity
-from reports.summary.validity import judge
+from reports.summary.validity import judge, spoiled_by
 from tests.made_runs import block
 
 
@@ -59,6 +59,24 @@ def test_one_block_over_a_threshold_is_enough(near: Any, far: Any, verdict: str)
 def test_noise_and_wrong_answers_void_a_run(near: Any, far: Any) -> None:
     assert judged(**near).verdict == "VALID"
     assert [judged(**far).verdict, len(judged(**far).reasons)] == ["NOISY", 1]
+
+
+def test_a_block_that_was_left_out_spoils_nothing_and_is_told() -> None:
+    spoiled = block(1, at_s=20, generator_lag_ms=30.0, left_out="it woke late")
+    found = judged([block(0), spoiled], requests_by_block={0: 500})
+    assert (found.verdict, found.reasons) == ("VALID", [])
+    (told,) = found.left_out
+    assert "2" in told.what
+    assert told.advice == "it woke late"
+
+
+@pytest.mark.parametrize(
+    ("figures", "word"),
+    [({"generator_cpu": 0.9}, "core"), ({"generator_lag_ms": 11.0}, "late"), ({"steal": 0.06}, "stolen"), ({}, None)],
+)
+def test_what_spoils_a_block_is_what_was_done_to_it(figures: Any, word: str | None) -> None:
+    told = spoiled_by(block(**figures))
+    assert told is None if word is None else word in (told or "")
 
 
 def test_the_generator_s_limit_outranks_the_noise_it_may_cause() -> None:

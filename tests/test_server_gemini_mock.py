@@ -202,6 +202,18 @@ def test_faults_begin_and_end_by_the_clock():
     assert faulty == [False, False, True, True, False, False]
 
 
+def test_faults_begin_anew_when_told_to():
+    clock = Clock()
+    simulation = Simulation(faults=FaultScript.parse('[[fault]]\nfor_s = 5\nkind = "unavailable"'), clock=clock)
+    clock.now += 7
+    assert plan(simulation, "a").fault is None
+    simulation.restart_faults()
+    clock.now += 4
+    assert plan(simulation, "a").fault is not None
+    clock.now += 2
+    assert plan(simulation, "a").fault is None
+
+
 def test_a_share_of_calls_fails_and_the_same_ones_each_time():
     script = FaultScript.parse('[[fault]]\nkind = "rate-limit"\nshare = 0.3')
     first, second = Simulation(faults=script, seed=5), Simulation(faults=script, seed=5)

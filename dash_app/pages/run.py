@@ -200,7 +200,7 @@ def _remarks(opened: OpenRun) -> list[html.Div]:
         )
     remarks += [
         cards.banner([html.Strong(reason.what), f": {reason.advice}"], tone="warn")
-        for reason in opened.summary.validity.reasons
+        for reason in (*opened.summary.validity.reasons, *opened.summary.validity.left_out)
     ]
     return remarks
 

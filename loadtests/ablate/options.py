@@ -10,7 +10,7 @@ from typing import cast
 from loadtests.bench.load_flags import add_load_flags, read_load_flags
 from loadtests.bench.options import BenchOptions
 from loadtests.bench.plan import Arm, Mode
-from loadtests.flags import Help, OneLineParser, whole
+from loadtests.flags import Help, OneLineParser, add_keep_spoiled, whole
 
 POLICIES = ("cache", "retry", "rate_limit", "circuit_breaker", "bulkhead", "deadline")
 """Those that the reference server has on unless told otherwise."""
@@ -62,6 +62,7 @@ def _parser() -> OneLineParser:
     option("--rounds", type=whole(1), default=2, metavar="N", help="blocks of all arms, there and back, so many times")
     option("--users", type=whole(1), default=400, metavar="N", help="users at the same time")
     option("--prices", type=Path, metavar="FILE", help="price table for tokens (default: reports/cost/prices.toml)")
+    add_keep_spoiled(parser)
     add_load_flags(parser, duration_s=10.0, ramp_s=2.0, warmup_s=3.0, scenario="brownout")
     return parser
 

@@ -14,7 +14,7 @@ from loadtests.bench.checks import BenchError, allow_open_files, check_port
 from loadtests.bench.load_flags import add_load_flags, read_load_flags
 from loadtests.bench.options import BenchOptions
 from loadtests.bench.plan import Arm, Mode
-from loadtests.flags import Help, OneLineParser, whole
+from loadtests.flags import Help, OneLineParser, add_keep_spoiled, whole
 from reports.records.schema import BARE_MODE
 
 
@@ -51,6 +51,7 @@ def read_options(arguments: Sequence[str]) -> BenchOptions:
     option = parser.add_argument
     option("--users", type=whole(1), default=1000, metavar="N", help="users at the same time")
     option("--rounds", type=whole(1), default=2, metavar="N", help="blocks A B B A so many times")
+    add_keep_spoiled(parser)
     add_load_flags(parser, duration_s=8.0, ramp_s=3.0, warmup_s=3.0, scenario="steady")
     given = parser.parse_args(arguments)
     return read_load_flags(parser, given, arguments, users=given.users, rounds=given.rounds)[0]

@@ -110,6 +110,7 @@ class BlockLoad:
             self._first_user,
         )
         record.add_load_pids(self._generators.pids)
+        await self.live.server.restart_faults()
         self._put(started_ns=time.time_ns())
         self.phase = "ramp"
         wanted, ramp_s = self._generators.wanted, self._options.timing.ramp_s
@@ -125,6 +126,7 @@ class BlockLoad:
     async def _measure(self) -> None:
         timing = self._options.timing
         self.phase = "warmup"
+        await self.live.server.restart_faults()  # again: how long a ramp takes differs by up to a second
         opens_ns = time.time_ns() + int(max(timing.warmup_s, _SETTLE_S) * 1e9)
         closes_ns = opens_ns + int(timing.measure_s * 1e9)
         self._put(measure_from_ns=opens_ns, measure_until_ns=closes_ns)

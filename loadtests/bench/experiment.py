@@ -18,6 +18,7 @@ from loadtests.bench.progress import Progress, RecentRequests, Status
 from loadtests.bench.record import RunRecord
 from loadtests.bench.revisions import WORKING_TREE, Revision, working_tree
 from loadtests.bench.servers import ServerUnderTest, foreign_server, own_server, start_server
+from loadtests.bench.spoiled import DoneBlock, is_spoiled, leave_out, news, passes_of, to_repeat
 from loadtests.workload.workload import Workload
 from reports.records.schema import Manifest, Server, Target
 from reports.records.schema import Workload as WorkloadRecord
@@ -81,11 +82,28 @@ class Experiment:
         """From nothing to the last block's end. Raises ChildError, BenchError, StoreError or OSError when it cannot."""
         for arm, server in await self._servers_up():
             self._live[arm.name] = self._go_live(arm, server, self._options)
-        for position, arm in enumerate(self.blocks, 1):
-            live = self._live[arm.name]
+        done: list[DoneBlock] = []
+        await self._run_blocks(self.blocks, done)
+        if self._options.keep_spoiled:
+            return
+        spoiled = to_repeat(passes_of(done, len(self.arms)))
+        leave_out(spoiled)
+        for line in news(spoiled):
+            self._progress.say(line)
+        first_repeat, again = len(done), [each.live.arm for one in spoiled for each in one]
+        self.blocks += tuple(again)
+        await self._run_blocks(again, done)
+        leave_out([one for one in passes_of(done[first_repeat:], len(self.arms)) if is_spoiled(one)])
+
+    async def _run_blocks(self, arms: Sequence[Arm], done: list[DoneBlock]) -> None:
+        """One block after another of some arms, each added to `done` when it is over."""
+        for arm in arms:
+            live, position = self._live[arm.name], len(done) + 1
             # Each block has users of its own, or every block would ask what the one before has put into the cache.
             first_user = len(live.record.writer.manifest.blocks) * self._options.users
             await self._run_block(self._options, live, position, first_user)
+            assert self._load is not None
+            done.append(DoneBlock(live, self._load.block, position))
 
     def _go_live(self, arm: Arm, server: ServerUnderTest, options: BenchOptions) -> LiveArm:
         """Create the run of an arm whose server is up."""

@@ -59,6 +59,7 @@ def read_load_flags(
         changes={},
         revisions=None,
         require_valid=False,
+        keep_spoiled=getattr(given, "keep_spoiled", True),  # a search repeats by a rule of its own
         command=(Path(sys.executable).name, *parser.prog.split()[1:], *arguments),
     )
     return options, scenario

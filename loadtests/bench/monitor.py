@@ -136,12 +136,17 @@ def counted_between(before: Mapping[str, int], after: Mapping[str, int]) -> dict
 
 async def fetch(url: str, timeout_s: float) -> bytes:
     """The body of a GET. Raises OSError when the server answers an error, or nothing within `timeout_s` seconds."""
-    return await asyncio.to_thread(_get, url, timeout_s)
+    return await asyncio.to_thread(_ask, url, None, timeout_s)
 
 
-def _get(url: str, timeout_s: float) -> bytes:
+async def post(url: str, timeout_s: float) -> bytes:
+    """The body that answers an empty POST. Raises OSError as `fetch` does."""
+    return await asyncio.to_thread(_ask, url, b"", timeout_s)
+
+
+def _ask(url: str, content: bytes | None, timeout_s: float) -> bytes:
     try:
-        with _DIRECT.open(url, timeout=timeout_s) as answer:
+        with _DIRECT.open(url, content, timeout=timeout_s) as answer:
             body: bytes = answer.read()
     except http.client.HTTPException as error:
         raise OSError(f"{url} answered no proper HTTP: {error!r}") from error

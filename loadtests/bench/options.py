@@ -10,7 +10,7 @@ from typing import Literal, cast
 from loadtests import scenarios
 from loadtests.bench.plan import Mode, Timing
 from loadtests.bench.revisions import two_revisions
-from loadtests.flags import Help, OneLineParser, port, rate, seconds, setting, whole
+from loadtests.flags import Help, OneLineParser, add_keep_spoiled, port, rate, seconds, setting, whole
 from loadtests.target import parse_target
 
 
@@ -20,7 +20,7 @@ class BenchOptions:
 
     `settings` go to the servers, by dotted path, the scenario's own included; `changes` to that of arm B on top.
     `revisions` of the server are A and B, where they are what is compared. `rate` is in requests a second, None for the
-    scenario's own.
+    scenario's own. `keep_spoiled`: blocks count whatever the machine or the generator did to them.
     """
 
     mode: Literal["ab"] | Mode
@@ -39,6 +39,7 @@ class BenchOptions:
     changes: Mapping[str, str]
     revisions: tuple[str, str] | None
     require_valid: bool
+    keep_spoiled: bool
     command: tuple[str, ...]
 
 
@@ -82,6 +83,7 @@ def read_options(arguments: Sequence[str]) -> BenchOptions:
         changes=dict(given.ab),
         revisions=given.revs,
         require_valid=given.require_valid,
+        keep_spoiled=given.keep_spoiled,
         command=(Path(sys.executable).name, "-m", "loadtests", "bench", *arguments),
     )
 
@@ -111,8 +113,8 @@ def _parser() -> OneLineParser:
         "--rate", type=rate, metavar="R", help="requests a second, of a scenario with an open loop (default: its own)"
     )
     option("--duration", type=seconds(0.5), default=15.0, metavar="S", help="seconds measured, per block")
-    option("--ramp", type=seconds(0), default=5.0, metavar="S", help="seconds over which users start")
-    option("--warmup", type=seconds(0), default=5.0, metavar="S", help="seconds of full load before the clock starts")
+    option("--ramp", type=seconds(0), default=3.0, metavar="S", help="seconds over which users start")
+    option("--warmup", type=seconds(0), default=8.0, metavar="S", help="seconds of full load before the clock starts")
     option("--scenario", default="steady", metavar="NAME", help=f"one of: {', '.join(scenarios.names())}")
     option("--seed", type=whole(0), default=42, metavar="N", help="same seed, same workload and mock latencies")
     option("--host", metavar="URL", help="load this server instead of one of our own, e.g. http://127.0.0.1:8080")
@@ -128,6 +130,7 @@ def _parser() -> OneLineParser:
         "--set", dest="settings", type=setting, action="append", default=[], metavar="KEY=VALUE",
         help="a server setting, e.g. retry.attempts=1; may be repeated",
     )  # fmt: skip
+    add_keep_spoiled(parser)
     option("--require-valid", action="store_true", help="exit with code 5 unless every run's verdict is VALID")
     return parser
 

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from loadtests.bench.checks import BenchError
-from loadtests.bench.monitor import fetch
+from loadtests.bench.monitor import fetch, post
 from loadtests.bench.plan import READY_S, Arm
 from loadtests.bench.processes import Child, Children
 from loadtests.target import parse_target
@@ -27,6 +27,7 @@ class ServerUnderTest:
     `url` is what the load is sent to and `base_url` that without its path; `pid` is None for a server that is not ours.
     `counts`: it is a Tailgate, whose counters can be read; `echoes`: its replies repeat the prompts' beginning, as
     those of the mock Gemini do. `config` is what it says of itself, `argv` how it was started; both may be empty.
+    `has_faults`: it is ours, and its mock runs a script of faults.
     """
 
     url: str
@@ -36,6 +37,18 @@ class ServerUnderTest:
     echoes: bool
     config: dict[str, Any]
     argv: list[str]
+    has_faults: bool = False
+
+    async def restart_faults(self) -> None:
+        """Have the mock's fault script begin anew, if it runs one. Raises BenchError where it will not."""
+        if not self.has_faults:
+            return
+        try:
+            await post(f"{self.base_url}/mock/faults/restart", _REACH_S)
+        except OSError as error:
+            raise BenchError(
+                f"the server would not begin its fault script anew, so blocks are not alike: {error}"
+            ) from None
 
 
 def server_command(arm: Arm, port: int, seed: int) -> list[str]:
@@ -68,7 +81,10 @@ async def own_server(child: Child, arm: Arm, seed: int) -> ServerUnderTest:
     url = found[0].rstrip("/")
     config = orjson.loads(await fetch(f"{url}/config", _REACH_S))
     argv = ["python", *server_command(arm, 0, seed)]
-    return ServerUnderTest(url, url, child.pid, counts=True, echoes=_is_mock(config), config=config, argv=argv)
+    has_faults = _is_mock(config) and config["settings"].get("mock", {}).get("faults") is not None
+    return ServerUnderTest(
+        url, url, child.pid, counts=True, echoes=_is_mock(config), config=config, argv=argv, has_faults=has_faults
+    )
 
 
 async def foreign_server(url: str) -> ServerUnderTest:

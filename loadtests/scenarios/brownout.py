@@ -1,7 +1,7 @@
 """Gemini falters while load goes on: every 10 s, half of its calls fail for 3 s (``brownout.toml``).
 
-What do retries, breaker and cache make of it, and how soon is it over? The faults recur, so that blocks which start at
-different times see the same share of them.
+What do retries, breaker and cache make of it, and how soon is it over? The script begins anew with each block, when all
+users are up: the first faults come 5 s into the warm-up.
 """
 
 from pathlib import Path

@@ -266,6 +266,12 @@ def _cautions(a: Manifest, b: Manifest, summary_a: Summary, summary_b: Summary, 
             f"{fewest} block{'s' if fewest != 1 else ''} a run: a machine that changed its speed between them could "
             "pass for a difference"
         )
+    for arm, manifest in (("A", a), ("B", b)):
+        left_out = sum(block.left_out is not None for block in manifest.blocks)
+        if left_out:
+            cautions.append(
+                f"{left_out} of {len(manifest.blocks)} blocks of {arm} are left out: spoiled, or beside a spoiled one"
+            )
     if a.experiment is None or a.experiment != b.experiment:
         cautions.append("the runs did not alternate in one experiment: what changed in between counts as B's doing")
     cautions += [f"{arm} was {m.status}: {m.reason}" for arm, m in (("A", a), ("B", b)) if m.status != "complete"]

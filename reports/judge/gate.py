@@ -136,7 +136,9 @@ def _check_validity(run: Run) -> Check:
     reasons = [f"{reason.what}: {reason.advice}" for reason in validity.reasons]
     if status != "complete":
         reasons.insert(0, f"the run is {status}: {run.manifest.reason or 'it did not end by itself'}")
-    detail = "; ".join(reasons) or f"{count(summary.requests)} requests in {number(summary.window.measured_s, 's')}"
+    measured = f"{count(summary.requests)} requests in {number(summary.window.measured_s, 's')}"
+    left_out = [f"{reason.what}: {reason.advice}" for reason in validity.left_out]
+    detail = "; ".join(reasons or [measured, *left_out])
     return Check("validity", run.manifest.id, validity.verdict, not reasons and validity.verdict == "VALID", detail)
 
 

@@ -34,14 +34,15 @@ class Windows:
         self._from = np.full(max((b.index for b in blocks), default=-1) + 2, never)
         self._until = self._from.copy()
         for b in blocks:
-            if b.measure_from_ns is not None:
+            if b.measure_from_ns is not None and b.left_out is None:
                 self._from[b.index] = b.measure_from_ns
                 self._until[b.index] = never if b.measure_until_ns is None else b.measure_until_ns
 
     def of(self, block: npt.NDArray[np.int16]) -> tuple[Times, Times]:
         """Each sample's window ``[from, until)`` in ns, by its block.
 
-        Empty, at the end of time, for a block that has no window yet or that the manifest does not know (yet).
+        Empty, at the end of time, for a block that has no window yet, is left out, or that the manifest does not know
+        (yet).
         """
         known = np.where((block >= 0) & (block < self._from.size), block, self._from.size - 1)
         return self._from[known], self._until[known]

@@ -130,7 +130,8 @@ class Block(_Model):
 
     ``measure_from_ns`` is None until the warm-up's end is known: until then nothing counts as measured. Set it while
     it still lies in the future, or ticks and aggregate will disagree. ``measure_until_ns`` None means "still going".
-    Figures measured over the window are None where they could not be taken (a server that is not ours).
+    Figures measured over the window are None where they could not be taken (a server that is not ours). ``left_out``
+    says why nothing of the block counts as measured; None where it does.
     """
 
     index: int
@@ -147,11 +148,12 @@ class Block(_Model):
     generator_lag_ms: float | None = None
     generator_cpu: float | None = None
     steal: float | None = None
+    left_out: str | None = None
 
     @property
     def measured_s(self) -> float:
-        """Length of the measured window in seconds; 0 when there is none, or it has not ended."""
-        if self.measure_from_ns is None or self.measure_until_ns is None:
+        """Length of the measured window in seconds; 0 when there is none, it has not ended, or is left out."""
+        if self.left_out is not None or self.measure_from_ns is None or self.measure_until_ns is None:
             return 0.0
         return max(0, self.measure_until_ns - self.measure_from_ns) / 1e9
 

@@ -64,6 +64,8 @@ class Collected:
     failures: Counter[str] = field(default_factory=Counter)
     replies: Counter[str] = field(default_factory=Counter)
     """All replies, warm-up too, by ``status/cache``; what the server counts the same way."""
+    mismatches: int = 0
+    """Replies that belonged to another prompt, measured or not: a server that mixes up one answer is not believed."""
     unanswered: int = 0
     caches: Counter[str] = field(default_factory=Counter)
     attempts: Counter[int] = field(default_factory=Counter)
@@ -141,6 +143,7 @@ def _collect_batch(found: Collected, batch: pa.RecordBatch, windows: Windows) ->
     found.in_flight_ns += float(overlap[(overlap > 0) & (lower < upper)].sum())
 
     _count_failures(found, errors, error, status, bad)
+    found.mismatches += int((np.array([name == "mismatch" for name in errors] or [False])[error]).sum())
     _count_replies(found, status, cache)
     for code, number in enumerate(np.bincount(cache[good], minlength=len(CACHES)).tolist()):
         found.caches[CACHES[code]] += number

@@ -70,7 +70,7 @@ def summarise(manifest: Manifest, read: ReadBatches, *, slo_ms: float | None = N
         validity=judge(
             manifest.blocks,
             requests_by_block=found.by_block,
-            mismatches=found.failures["mismatch"],
+            mismatches=found.mismatches,
             reconciliation=reconciliation,
             block_medians_ms={p: _block_medians(found, p) for p in POPULATIONS},
         ),

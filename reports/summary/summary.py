@@ -135,10 +135,14 @@ class Reason(_Model):
 
 
 class Validity(_Model):
-    """Whether the figures are the server's. Anything but VALID never yields a verdict."""
+    """Whether the figures are the server's. Anything but VALID never yields a verdict.
+
+    ``left_out``: blocks that count nowhere, and so not in the verdict either, with what spoiled them.
+    """
 
     verdict: Verdict
     reasons: list[Reason] = Field(default_factory=list)
+    left_out: list[Reason] = Field(default_factory=list)
 
 
 class Tokens(_Model):

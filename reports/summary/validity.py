@@ -5,16 +5,25 @@ The thresholds, each checked in every block:
 * generator CPU above 85% of its core: it queues by itself, and its own wait is measured as the server's;
 * generator lag p99 above 10 ms, its own scheduling delay: what it adds to one request in a hundred;
 * steal above 5% of CPU time: a neighbour took the core, the same work took longer;
-* medians of two blocks of one run more than 1.3x and 5 ms apart: the machine changed its speed (A/A floor);
+* medians of a run's blocks that scatter by more than blocks alike may (``widest_scatter``), and are more than 5 ms
+  apart: the machine changed its speed (A/A floor);
 * fewer than 100 requests measured, or none in a whole block: nothing can be said;
 * replies that belong to another prompt, or totals that do not reconcile: speed of a wrong answer is void.
+
+The first three are read off a block without a look at what it measured (``spoiled_by``), so an experiment may leave out
+a block for them, and measure again, without choosing among results. It must not for the others.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import numpy as np
+from scipy.special import chdtri, ndtri
+
+from reports.readable import latency
 from reports.records.schema import Block, Population
 from reports.summary.summary import Reason, Reconciliation, Validity
 
@@ -22,6 +31,9 @@ MAX_GENERATOR_CPU: Final = 0.85
 MAX_LAG_MS: Final = 10.0
 MAX_STEAL: Final = 0.05
 MAX_BLOCK_RATIO: Final = 1.3
+"""Between the medians of two blocks."""
+FALSE_ALARMS: Final = 0.01
+"""Of runs whose blocks scatter as much as they may, so many are called noisy, however many blocks they have."""
 BLOCK_DRIFT_MS: Final = 5.0
 MIN_REQUESTS: Final = 100
 
@@ -38,14 +50,40 @@ def judge(
 
     ``block_medians_ms``: by population, the medians of its blocks (of those that have samples enough).
     """
-    bound = _generator_reasons(blocks)
+    counting = [block for block in blocks if block.left_out is None]
+    bound = _generator_reasons(counting)
     noisy = [
-        *_noise_reasons(blocks, requests_by_block, block_medians_ms),
+        *_requests_reasons(counting, requests_by_block),
+        *_steal_reasons(counting),
+        *_drift_reasons(block_medians_ms),
         *_correctness_reasons(mismatches, reconciliation),
     ]
-    if bound:
-        return Validity(verdict="GENERATOR-BOUND", reasons=bound + noisy)
-    return Validity(verdict="NOISY" if noisy else "VALID", reasons=noisy)
+    return Validity(
+        verdict="GENERATOR-BOUND" if bound else "NOISY" if noisy else "VALID",
+        reasons=bound + noisy,
+        left_out=[
+            Reason(what=f"block {b.index + 1} of {len(blocks)} was left out", advice=b.left_out)
+            for b in blocks
+            if b.left_out is not None
+        ],
+    )
+
+
+def spoiled_by(block: Block) -> str | None:
+    """What the load generator or the machine did to a block, whatever it measured; None if nothing."""
+    reasons = [*_generator_reasons([block]), *_steal_reasons([block])]
+    return reasons[0].what if reasons else None
+
+
+def widest_scatter(blocks: int) -> float:
+    """The most that medians of so many blocks (two or more) may scatter: standard deviation of their logarithms.
+
+    Blocks alike may differ by a standard deviation of which two exceed ``MAX_BLOCK_RATIO`` in ``FALSE_ALARMS`` of all
+    runs. More blocks are held to the chi-square quantile of their variance under that same deviation, so that they
+    raise no more false alarms than two do, as a bound on the widest pair would: with 40 blocks in most runs.
+    """
+    allowed = math.log(MAX_BLOCK_RATIO) / (math.sqrt(2.0) * float(ndtri(1.0 - FALSE_ALARMS / 2.0)))
+    return allowed * math.sqrt(float(chdtri(blocks - 1, FALSE_ALARMS)) / (blocks - 1))
 
 
 def _generator_reasons(blocks: Sequence[Block]) -> list[Reason]:
@@ -69,11 +107,7 @@ def _generator_reasons(blocks: Sequence[Block]) -> list[Reason]:
     return reasons
 
 
-def _noise_reasons(
-    blocks: Sequence[Block],
-    requests_by_block: Mapping[int, int],
-    block_medians_ms: Mapping[Population, Sequence[float]],
-) -> list[Reason]:
+def _requests_reasons(blocks: Sequence[Block], requests_by_block: Mapping[int, int]) -> list[Reason]:
     reasons = []
     requests = sum(requests_by_block.values())
     idle = [b.index for b in blocks if b.measured_s and not requests_by_block.get(b.index)]
@@ -91,6 +125,11 @@ def _noise_reasons(
                 advice="look for what stopped the load there, and repeat",
             )
         )
+    return reasons
+
+
+def _steal_reasons(blocks: Sequence[Block]) -> list[Reason]:
+    reasons = []
     steal = max((b.steal for b in blocks if b.steal is not None), default=0.0)
     if steal > MAX_STEAL:
         reasons.append(
@@ -99,13 +138,21 @@ def _noise_reasons(
                 advice="repeat at a quieter time, or on another host",
             )
         )
+    return reasons
+
+
+def _drift_reasons(block_medians_ms: Mapping[Population, Sequence[float]]) -> list[Reason]:
+    reasons = []
     for population, medians in block_medians_ms.items():
-        low, high = min(medians, default=0.0), max(medians, default=0.0)
-        if high > MAX_BLOCK_RATIO * low and high - low > BLOCK_DRIFT_MS:
+        if len(medians) < 2:
+            continue
+        scatter, widest = float(np.std(np.log(medians), ddof=1)), widest_scatter(len(medians))
+        low, high = min(medians), max(medians)
+        if scatter > widest and high - low > BLOCK_DRIFT_MS:
             reasons.append(
                 Reason(
-                    what=f"the median of {population} latency drifted between blocks from {low:.3g} to {high:.3g} ms "
-                    f"(limit {MAX_BLOCK_RATIO}x)",
+                    what=f"the median of {population} latency drifted between blocks from {latency(low)} to "
+                    f"{latency(high)}, a scatter of {scatter:.1%} (limit {widest:.1%})",
                     advice="repeat with more and shorter blocks, on an idle machine",
                 )
             )

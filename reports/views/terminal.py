@@ -181,7 +181,7 @@ def _print_validity(console: Console, prefix: str, summary: Summary) -> None:
     if r.matches is not None:
         text.append(f"  {count(r.recorded)} replies recorded, {count(r.counted)} counted by the server", "dim")
     console.print(text)
-    for reason in summary.validity.reasons:
+    for reason in (*summary.validity.reasons, *summary.validity.left_out):
         console.print(Text(f"  {reason.what}: {reason.advice}.", "yellow"))
 
 

@@ -66,6 +66,10 @@ class MockGemini:
             _raise(plan.fault, call.model)
         return plan.reply
 
+    def restart_faults(self) -> None:
+        """Run the script of faults from its beginning again."""
+        self._simulation.restart_faults()
+
     async def aclose(self) -> None:
         """Nothing to release."""
 

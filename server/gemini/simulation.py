@@ -41,9 +41,9 @@ class Plan(NamedTuple):
 class Simulation:
     """Plans calls under one latency ``profile`` (a name, see :func:`server.gemini.latency.find_profile`) and ``seed``.
 
-    ``faults`` run on ``clock`` (seconds) from the moment of construction. Safe to share among threads. How often each
-    prompt was asked is remembered for the last 262,144 distinct prompts (about 25 MB); a prompt forgotten begins again
-    at its first answer.
+    ``faults`` run on ``clock`` (seconds) from the moment of construction, or the last :meth:`restart_faults`. Safe to
+    share among threads. How often each prompt was asked is remembered for the last 262,144 distinct prompts (about 25
+    MB); a prompt forgotten begins again at its first answer.
     """
 
     def __init__(
@@ -93,6 +93,10 @@ class Simulation:
             elif fault.kind in _ERRORS:
                 delay_ms = draw.ttft_ms * _REFUSED_EARLY
         return Plan(GeminiReply(text, call.model, finish, usage), draw, delay_ms / 1000, fault)
+
+    def restart_faults(self) -> None:
+        """Run the script of faults from its beginning again."""
+        self._started = self._clock()
 
     def end(self) -> None:
         """A call that was begun has ended, answered or not."""
