@@ -64,6 +64,7 @@ async def _wired(settings: Settings, api_key: SecretStr | None, tracing: Tracing
         settings.gemini_client,
         api_key=api_key,
         base_url=settings.live.base_url,
+        max_connections=settings.live.max_connections,
         profile=mock.profile,
         seed=mock.seed,
         faults=mock.faults,

@@ -165,6 +165,9 @@ class LiveSettings(BaseModel):
     base_url: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = Field(
         None, description="where Gemini's API is, when not at Google"
     )
+    max_connections: Annotated[int, Field(ge=0)] = Field(
+        8000, description="connections at once of the REST clients, more calls wait for one; 0: no limit"
+    )
 
 
 class OtelSettings(BaseModel):
@@ -188,7 +191,9 @@ class Settings(BaseModel):
     port: Annotated[int, Field(ge=0, le=65_535)] = Field(8080, description="port to listen on; 0 takes a free one")
     mode: Mode = Field("async", description="how a request's calls are made: concurrently; in a thread; on the loop")
     sync_threads: Annotated[int, Field(ge=1, le=4096)] = Field(40, description="worker threads in mode sync")
-    gemini_client: ClientName = Field("mock", description="which Gemini client is used")
+    gemini_client: ClientName = Field(
+        "mock", description="which Gemini client is used; builtin is the one for the real Gemini"
+    )
     default_model: Annotated[str, Field(pattern=MODEL_NAME)] = Field(
         "gemini-2.5-flash", description="model of a request that names none"
     )

@@ -77,7 +77,7 @@ async def test_a_thousand_who_ask_at_once_cost_one_call():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # google-genai's own, in its first call of a process
-@pytest.mark.parametrize("client", ["aiohttp", "minimal", "google-genai"])
+@pytest.mark.parametrize("client", ["aiohttp", "builtin", "google-genai"])
 @pytest.mark.parametrize("mode", ["async", "sync"])
 async def test_live_clients_answer_over_http_and_a_stampede_is_one_call(client: str, mode: str):
     async with (

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWar
 
 WAYS = [
     (name, way)
-    for name in ("aiohttp", "minimal", "google-genai", "google-generativeai")
+    for name in ("aiohttp", "builtin", "google-genai", "google-generativeai")
     for way in ("async", "blocking")
 ]
 every_way = pytest.mark.parametrize(("name", "way"), WAYS)
@@ -174,7 +174,7 @@ async def test_many_calls_at_once_keep_their_own_answers(name, way):
     assert simulation.asked_prompts() == (40, 1)
 
 
-@pytest.mark.parametrize("name", ["aiohttp", "minimal", "google-genai", "google-generativeai"])
+@pytest.mark.parametrize("name", ["aiohttp", "builtin", "google-genai", "google-generativeai"])
 async def test_a_cancelled_call_frees_its_place(name):
     simulation = Simulation("60000ms")
     async with client_of(name, "async", simulation) as client:
@@ -202,7 +202,7 @@ async def test_generativeai_says_so_when_an_http_server_is_asked_for_grpc():
 # Making a client
 
 
-@pytest.mark.parametrize("name", ["aiohttp", "minimal", "google-genai", "google-generativeai"])
+@pytest.mark.parametrize("name", ["aiohttp", "builtin", "google-genai", "google-generativeai"])
 @pytest.mark.parametrize("key", [None, SecretStr(""), SecretStr("  ")])
 def test_no_key_for_the_real_endpoint_stops_at_the_start(name, key):
     with pytest.raises(GeminiSetupError, match="GEMINI_API_KEY"):
@@ -266,7 +266,7 @@ def test_an_sdk_that_is_not_installed_is_one_line(name, module, monkeypatch):
     [
         ("mock", ["google.genai", "google.ai", "aiohttp", "grpc", "http.client", "httptools"]),
         ("aiohttp", ["google.genai", "google.ai", "grpc", "httptools"]),
-        ("minimal", ["google.genai", "google.ai", "grpc", "aiohttp"]),
+        ("builtin", ["google.genai", "google.ai", "grpc", "aiohttp"]),
     ],
 )
 def test_only_what_is_chosen_is_imported(name, absent):
@@ -321,7 +321,7 @@ def http(status: str, body: bytes, headers: str = "") -> bytes:
     return f"HTTP/1.1 {status}\r\n{headers}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-rest_ways = pytest.mark.parametrize(("name", "way"), [way for way in WAYS if way[0] in ("aiohttp", "minimal")])
+rest_ways = pytest.mark.parametrize(("name", "way"), [way for way in WAYS if way[0] in ("aiohttp", "builtin")])
 
 
 @rest_ways

@@ -1,13 +1,9 @@
-"""The small HTTP/1.1 client: framing, splits, keep-alive, limits, deadlines, TLS."""
+"""The built-in client on the wire: framing, splits, broken answers, deadlines, TLS."""
 
 import asyncio
-import contextlib
 import datetime
 import ipaddress
-import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 
 import pytest
 from cryptography import x509
@@ -20,64 +16,13 @@ from pydantic import SecretStr
 
 from server.errors import UpstreamUnavailable
 from server.gemini.aiohttp_client import AiohttpGemini
+from server.gemini.builtin_client import BuiltinGemini
 from server.gemini.endpoint import Endpoint
-from server.gemini.http1 import HttpAnswer, HttpPool
-from server.gemini.minimal_client import MinimalGemini
+from server.gemini.http1 import HttpAnswer
 from server.gemini.mock_server import serving
 from server.gemini.protocol import GeminiCall
 from server.gemini.simulation import Simulation
-
-REQUEST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody"
-CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nbo\r\n2\r\ndy\r\n0\r\n\r\n"
-HINTED = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"
-
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@asynccontextmanager
-async def pool_to(serve: Serve, **options) -> AsyncIterator[HttpPool]:
-    """A pool of connections to a server that treats each connection with ``serve``."""
-    served: set[asyncio.Task[None]] = set()
-
-    async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        served.add(asyncio.current_task())
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            await serve(reader, writer)
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-
-    async with await asyncio.start_server(one, "127.0.0.1", 0) as server:
-        pool = HttpPool(Endpoint.parse("http://{}:{}".format(*server.sockets[0].getsockname()), None), **options)
-        try:
-            yield pool
-        finally:
-            pool.close()
-            if served:
-                await asyncio.wait(served, timeout=5)
-
-
-class Answering:
-    """Answers each request on each connection with the next of ``answers``, in ``pieces``; counts connections."""
-
-    def __init__(self, *answers: bytes, pieces: list[int] | None = None, then_close: bool = False) -> None:
-        self.answers = list(answers)
-        self.pieces = pieces or []
-        self.then_close = then_close
-        self.connections = 0
-
-    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        while True:
-            await reader.readexactly(len(REQUEST))
-            answer, start = self.answers.pop(0), 0
-            for piece in [*self.pieces, len(answer)]:
-                writer.write(answer[start : start + piece])
-                start += piece
-                await asyncio.sleep(0)
-            if self.then_close:
-                break
+from tests.upstream_sockets import CHUNKED, HINTED, OK, REQUEST, Answering, pool_to
 
 
 @pytest.mark.parametrize(
@@ -108,26 +53,6 @@ def test_answers_may_come_in_any_pieces(answer, pieces):
         assert server.connections == 1
 
     asyncio.run(ask_twice())
-
-
-async def test_connections_are_kept_and_the_warmest_is_taken():
-    server = Answering(*[OK] * 30)
-    async with pool_to(server) as pool:
-        await asyncio.gather(*(pool.request(REQUEST, 5) for _ in range(5)))
-        for _ in range(20):
-            await pool.request(REQUEST, 5)
-
-    assert server.connections == 5
-
-
-async def test_a_connection_that_closed_while_idle_is_not_taken():
-    server = Answering(*[OK] * 5, then_close=True)
-    async with pool_to(server) as pool:
-        for _ in range(5):
-            assert (await pool.request(REQUEST, 5)).status == 200
-            await asyncio.sleep(0.02)
-
-    assert server.connections == 5
 
 
 @pytest.mark.parametrize(
@@ -210,56 +135,6 @@ async def test_a_cancelled_call_drops_its_connection():
     assert server.connections == 2
 
 
-async def test_the_pool_holds_its_limit_and_waiting_counts_as_time():
-    server = Answering(*[OK] * 20)
-    async with pool_to(server, max_connections=3) as pool:
-        await asyncio.gather(*(pool.request(REQUEST, 5) for _ in range(20)))
-    assert server.connections == 3
-
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-
-    async with pool_to(silent, max_connections=1) as pool:
-        first = asyncio.create_task(pool.request(REQUEST, 0.3))
-        await asyncio.sleep(0)
-        with pytest.raises(TimeoutError):
-            await pool.request(REQUEST, 0.05)
-        with pytest.raises(TimeoutError):
-            await first
-
-
-async def test_nobody_listening_and_nobody_accepting():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    with pytest.raises(UpstreamUnavailable):
-        await HttpPool(Endpoint.parse(f"http://127.0.0.1:{port}", None)).request(REQUEST, 5)
-
-    with socket.socket() as full:  # a backlog of one, filled: connecting hangs
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        port = full.getsockname()[1]
-        fillers = [socket.create_connection(("127.0.0.1", port))]
-        endpoint = Endpoint.parse(f"http://127.0.0.1:{port}", None)
-        with pytest.raises(UpstreamUnavailable):
-            await HttpPool(endpoint, connect_timeout_s=0.1).request(REQUEST, 5)
-        with pytest.raises(TimeoutError):
-            await HttpPool(endpoint, connect_timeout_s=5).request(REQUEST, 0.1)
-        for filler in fillers:
-            filler.close()
-
-
-async def test_closing_the_pool_fails_what_waits():
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-
-    async with pool_to(silent) as pool:
-        call = asyncio.create_task(pool.request(REQUEST, None))
-        await asyncio.sleep(0.02)
-        pool.close()
-        with pytest.raises(UpstreamUnavailable):
-            await call
-
-
 # TLS
 
 
@@ -283,7 +158,7 @@ def certificate(name: str) -> tuple[bytes, bytes]:
     return built.public_bytes(serialization.Encoding.PEM), private
 
 
-@pytest.mark.parametrize("kind", [AiohttpGemini, MinimalGemini])
+@pytest.mark.parametrize("kind", [AiohttpGemini, BuiltinGemini])
 @pytest.mark.parametrize("name", ["127.0.0.1", "elsewhere.example"])
 async def test_tls_checks_the_certificate(kind, name, tmp_path):
     public, private = certificate(name)

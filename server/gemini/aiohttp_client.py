@@ -1,4 +1,4 @@
-"""Gemini over REST on aiohttp: the default live client, with a parse of its own instead of an SDK's models."""
+"""Gemini over REST on aiohttp, for where its years with odd servers count; the parse is ours, not an SDK's models."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from server.gemini.endpoint import Endpoint, GeminiSetupError
 from server.gemini.faults import NO_FAULTS, FaultScript
 from server.gemini.protocol import GeminiClient
 
-ClientName = Literal["mock", "aiohttp", "minimal", "google-genai", "google-generativeai"]
+ClientName = Literal["mock", "builtin", "aiohttp", "google-genai", "google-generativeai"]
 
 
 def create_client(
@@ -39,14 +39,14 @@ def create_client(
         return MockGemini(profile, seed=seed, faults=script)
     endpoint = Endpoint.parse(base_url, api_key)
     match name:
+        case "builtin":
+            from server.gemini.builtin_client import BuiltinGemini
+
+            return BuiltinGemini(endpoint, max_connections=max_connections)
         case "aiohttp":
             from server.gemini.aiohttp_client import AiohttpGemini
 
             return AiohttpGemini(endpoint, max_connections=max_connections)
-        case "minimal":
-            from server.gemini.minimal_client import MinimalGemini
-
-            return MinimalGemini(endpoint, max_connections=max_connections)
         case "google-genai":
             from server.gemini.google_genai_client import GoogleGenaiGemini
 

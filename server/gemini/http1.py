@@ -1,20 +1,18 @@
-"""A small HTTP/1.1 client: keep-alive connections to one endpoint, a request as bytes in, a whole answer out.
+"""One HTTP/1.1 connection of the built-in client: a request as bytes in, a whole answer out, one at a time.
 
-No request is sent twice. A connection that the peer closed while idle leaves the pool before it can be taken, so
-nothing is lost on it; one that breaks after a byte was written fails its call, and the retry policy decides.
+No request is sent twice: a connection that breaks after a byte was written fails its call, and it is for the retry
+policy to decide.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections import deque
-from typing import Final, NamedTuple, cast
+import select
+from typing import Final, NamedTuple, Protocol, cast
 
 import httptools
 
 from server.errors import UpstreamUnavailable
-from server.gemini.endpoint import Endpoint
 
 _MOST_BODY_BYTES: Final = 64 * 1024 * 1024
 
@@ -27,11 +25,26 @@ class HttpAnswer(NamedTuple):
     retry_after: str | None
 
 
-class _Connection(asyncio.Protocol):
-    """One connection, one request at a time."""
+class Owner(Protocol):
+    """Who keeps connections: told when one is free, and when one is gone."""
 
-    def __init__(self, pool: HttpPool) -> None:
-        self._pool = pool
+    def release(self, connection: Connection) -> None:
+        """``connection`` has its answer and can serve another call."""
+        ...
+
+    def lost(self, connection: Connection) -> None:
+        """``connection`` is closed."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """One connection of ``owner``. ``idle_since_s`` is the owner's to set."""
+
+    idle_since_s = 0.0
+
+    def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop) -> None:
+        self._owner = owner
+        self._loop = loop
         self._parser = httptools.HttpResponseParser(self)
         self._answered: asyncio.Future[HttpAnswer] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -40,16 +53,25 @@ class _Connection(asyncio.Protocol):
 
     def send(self, request: bytes, timeout_s: float | None) -> asyncio.Future[HttpAnswer]:
         """Write ``request``; the future has the answer, ``TimeoutError`` or an ``UpstreamUnavailable``."""
-        loop = self._pool.loop
-        self._answered = answered = loop.create_future()
+        self._answered = answered = self._loop.create_future()
         self._transport.write(request)
         if timeout_s is not None:
-            self._timer = loop.call_later(timeout_s, self._fail, TimeoutError("Gemini did not answer in time"))
+            self._timer = self._loop.call_later(timeout_s, self._fail, TimeoutError("Gemini did not answer in time"))
         return answered
 
+    def is_open(self) -> bool:
+        """Whether a request can be written, as far as the event loop knows."""
+        return not self._transport.is_closing()
+
+    def is_quiet(self) -> bool:
+        """Whether nothing has come that the event loop has not read yet, such as the peer's close. Asks the kernel."""
+        unread = select.poll()
+        unread.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return not unread.poll(0)
+
     def abort(self) -> None:
-        """Leave the pool and drop the connection; a call that waits on it fails."""
-        self._pool.lost(self)
+        """Drop the connection; a call that waits on it fails."""
+        self._owner.lost(self)
         self._transport.abort()
 
     # asyncio.Protocol
@@ -68,8 +90,8 @@ class _Connection(asyncio.Protocol):
             self._fail(UpstreamUnavailable("Gemini's answer is not HTTP", upstream_status=self._status))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Leave the pool. An answer without a length ends here; any other is cut short."""
-        self._pool.lost(self)
+        """Tell the owner. An answer without a length ends here; any other is cut short."""
+        self._owner.lost(self)
         if self._answered is None:
             return
         if exc is None and self._status >= 200 and not self._framed:
@@ -124,13 +146,18 @@ class _Connection(asyncio.Protocol):
 
     def _complete(self) -> None:
         answer = HttpAnswer(self._status, b"".join(self._body), self._retry_after)
-        keep = self._framed and self._parser.should_keep_alive() and not self._transport.is_closing()
+        transport = self._transport
+        # Answered before the request was written to its end: what is left of it would come before the next one.
+        all_sent = transport.get_write_buffer_size() == 0
+        keep = all_sent and self._framed and self._parser.should_keep_alive() and not transport.is_closing()
         answered = self._end_call()
         if keep:
             self._forget()
-            self._pool.release(self)
+            self._owner.release(self)
+        elif all_sent:
+            transport.close()
         else:
-            self._transport.close()
+            transport.abort()
         if answered is not None and not answered.done():
             answered.set_result(answer)
 
@@ -146,90 +173,3 @@ class _Connection(asyncio.Protocol):
         if timer is not None:
             timer.cancel()
         return answered
-
-
-class HttpPool:
-    """Connections to ``endpoint``, the warmest first. At most ``max_connections`` at once; 0 sets no limit.
-
-    Made in the loop that uses it.
-    """
-
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        *,
-        max_connections: int = 0,
-        connect_timeout_s: float = 5.0,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
-        self.loop = asyncio.get_running_loop()
-        self._endpoint = endpoint
-        self._connect_timeout_s = connect_timeout_s
-        self._tls = (tls or ssl.create_default_context()) if endpoint.tls else None
-        self._places = asyncio.Semaphore(max_connections) if max_connections else None
-        self._idle: deque[_Connection] = deque()
-        self._open: set[_Connection] = set()
-
-    async def request(self, request: bytes, timeout_s: float | None) -> HttpAnswer:
-        """Send ``request`` and wait for its answer. Raises ``TimeoutError`` after ``timeout_s``, which includes waiting
-        for a place and connecting, and :class:`server.errors.UpstreamUnavailable`."""
-        if self._places is not None:
-            started = self.loop.time()
-            async with asyncio.timeout(timeout_s):
-                await self._places.acquire()
-            try:
-                left_s = None if timeout_s is None else max(0.001, timeout_s - (self.loop.time() - started))
-                return await self._exchange(request, left_s)
-            finally:
-                self._places.release()
-        return await self._exchange(request, timeout_s)
-
-    def release(self, connection: _Connection) -> None:
-        """``connection`` has its answer and can serve another call."""
-        self._idle.append(connection)
-
-    def lost(self, connection: _Connection) -> None:
-        """``connection`` is closed."""
-        self._open.discard(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
-
-    def close(self) -> None:
-        """Drop every connection; calls that wait fail."""
-        for connection in tuple(self._open):
-            connection.abort()
-
-    async def _exchange(self, request: bytes, timeout_s: float | None) -> HttpAnswer:
-        if self._idle:
-            connection = self._idle.pop()
-        else:
-            started = self.loop.time()
-            connection = await self._connect(timeout_s)
-            if timeout_s is not None:
-                timeout_s = max(0.001, timeout_s - (self.loop.time() - started))
-        try:
-            return await connection.send(request, timeout_s)
-        except asyncio.CancelledError:
-            connection.abort()
-            raise
-
-    async def _connect(self, timeout_s: float | None) -> _Connection:
-        endpoint = self._endpoint
-        within_s = self._connect_timeout_s if timeout_s is None else min(timeout_s, self._connect_timeout_s)
-        try:
-            async with asyncio.timeout(within_s):
-                _, connection = await self.loop.create_connection(
-                    lambda: _Connection(self),
-                    endpoint.host,
-                    endpoint.port,
-                    ssl=self._tls,
-                    server_hostname=endpoint.host if self._tls else None,
-                )
-        except TimeoutError:
-            if timeout_s is not None and within_s == timeout_s:
-                raise
-            raise UpstreamUnavailable(f"Gemini could not be reached within {within_s:g} s") from None
-        except OSError as error:
-            raise UpstreamUnavailable(f"Gemini could not be reached: {type(error).__name__}") from None
-        self._open.add(connection)
-        return connection

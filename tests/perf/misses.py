@@ -11,9 +11,9 @@ from tests.perf.rounds import Measured, measure
 
 BAR = "FastAPI + google-genai, 2 calls"
 AIOHTTP = "Tailgate, 2 calls by aiohttp"
-MINIMAL = "Tailgate, 2 calls by the minimal client"
+BUILTIN = "Tailgate, 2 calls by the built-in client"
 IN_PROCESS = "Tailgate, 2 calls in process"
-CLIENTS = {AIOHTTP: "aiohttp", MINIMAL: "minimal"}
+CLIENTS = {BUILTIN: "builtin", AIOHTTP: "aiohttp"}
 
 # The policies are at work, their limits out of reach.
 _WIDE = ("--rate_limit.per_s", "1000000", "--rate_limit.agent_per_s", "1000000")
