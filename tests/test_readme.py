@@ -45,7 +45,7 @@ UNTIL_STOPPED = {
     "make dash": ("8050", "/runs"),
     "python -m server --port 8080": ("8080", "/readyz"),
     "locust -f loadtests/locustfile.py --host http://127.0.0.1:8080": ("8089", "/"),
-    "python -m server --gemini_client aiohttp": ("8080", "/readyz"),
+    "python -m server --gemini_client builtin": ("8080", "/readyz"),
 }
 SETTINGS = ["export GEMINI_API_KEY=..."]
 
