@@ -1,4 +1,7 @@
-"""`python -m dash_app`: bind, say where the page is, serve until Ctrl-C."""
+"""`python -m dash_app`: bind, say where the page is, serve until Ctrl-C.
+
+What it serves with takes seconds to import: a wrong flag and a busy port are told before.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,7 @@ import signal
 import socket
 import sys
 
-import uvicorn
-
 from dash_app import settings as settings_edge
-from dash_app.app import build
 
 
 def main(argv: list[str]) -> int:
@@ -27,6 +27,10 @@ def main(argv: list[str]) -> int:
         return 1
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises its signal again once it has shut down
+        import uvicorn
+
+        from dash_app.app import build
+
         app = build(settings)
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
         host, port = listener.getsockname()[:2]

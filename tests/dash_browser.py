@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +12,9 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+
+from tests.dash_process import serving
 
 FLAGS = [
     "--headless",
@@ -29,6 +28,8 @@ FLAGS = [
 ]
 HEIGHT = 1000
 SETTLE_MS = 15_000
+
+expect.set_options(timeout=SETTLE_MS)  # five seconds are short on a busy machine
 
 
 def chromium_path() -> str | None:
@@ -86,24 +87,6 @@ def saved_runs(tmp_path_factory: pytest.TempPathFactory) -> SavedRuns:
     return SavedRuns(root, storm, a, b, short, aborted, damaged.name)
 
 
-@contextmanager
-def serving(runs: Path, *flags: str, port: int = 0) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """`python -m dash_app` over ``runs``; its address, once it listens, and its process."""
-    command = [sys.executable, "-m", "dash_app", "--runs", str(runs), "--port", str(port), *flags]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=dict(os.environ)
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert "http://" in line, line + process.stdout.read()
-        yield line.split("http://")[1].split("/")[0], process
-    finally:
-        process.terminate()
-        out, _ = process.communicate(timeout=10)
-        assert "Traceback" not in out, out
-
-
 @pytest.fixture(scope="session")
 def app(saved_runs: SavedRuns) -> Iterator[str]:
     with serving(saved_runs.root) as (address, _):
@@ -136,7 +119,7 @@ class Watched:
         return self.page
 
     def settle(self) -> None:
-        """Wait for content, fonts and graphs."""
+        """Wait for content and fonts, until nothing moves and every graph has been drawn to the size of its box."""
         self.page.wait_for_selector("#content > *", timeout=SETTLE_MS)
         self.page.wait_for_function(SETTLED, timeout=SETTLE_MS)
 
@@ -153,10 +136,13 @@ def _left_behind(request: Request) -> bool:
 SETTLED = """() => {
   if (document.fonts.status !== "loaded") return false;
   if (document.querySelector(".dash-graph") && !window.Plotly) return false;
+  if (document.getAnimations().some((animation) => animation.playState === "running")) return false;
   const graphs = [...document.querySelectorAll(".figure")].filter((g) => g.offsetParent);
   return graphs.every((graph) => {
     const plot = graph.matches(".js-plotly-plot") ? graph : graph.querySelector(".js-plotly-plot");
-    return plot && plot._fullLayout && (plot.data.length || plot.layout.annotations);
+    if (!plot || !plot._fullLayout || !(plot.data.length || plot.layout.annotations)) return false;
+    const box = plot.getBoundingClientRect(), drawn = plot._fullLayout;
+    return Math.abs(drawn.width - box.width) < 2 && Math.abs(drawn.height - box.height) < 2;
   });
 }"""
 

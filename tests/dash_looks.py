@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page
 
-from tests.dash_browser import HEIGHT, SETTLE_MS, Watched, axe_violations, label_faults
-
-expect.set_options(timeout=SETTLE_MS)  # five seconds are short on a busy machine
+from tests.dash_browser import HEIGHT, Watched, axe_violations, label_faults
 
 
 def look_faults(watched: Watched, looks: Iterable[tuple[str, int]]) -> list[str]:
@@ -20,7 +18,6 @@ def look_faults(watched: Watched, looks: Iterable[tuple[str, int]]) -> list[str]
             page.keyboard.press("t")
         page.set_viewport_size({"width": width, "height": HEIGHT})
         watched.settle()
-        page.wait_for_timeout(250)  # a graph waits for its box to hold still before it is drawn anew
         found = axe_violations(page) + label_faults(page)
         if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
             found.append("scrolls sideways")

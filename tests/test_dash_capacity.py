@@ -17,8 +17,9 @@ from reports.judge.slo import parse_slo
 from reports.store.store import RunStore
 from tests.capacity_runs import LOADS, save_search
 from tests.closed_system import ClosedSystem
-from tests.dash_browser import Watched, serving, watching
+from tests.dash_browser import Watched, watching
 from tests.dash_looks import drawn, look_faults, rows
+from tests.dash_process import serving
 
 pytestmark = pytest.mark.browser
 

@@ -11,10 +11,12 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from reports.records.bins import BINS, quantile_ns
-from tests.dash_browser import HEIGHT, axe_violations, label_faults, serving, until, watching
+from tests.dash_browser import until, watching
 from tests.dash_fixtures import LiveRun, Traffic, live_run
+from tests.dash_looks import look_faults
+from tests.dash_process import serving
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = pytest.mark.browser
 
 TRAFFIC = Traffic(seconds=60, rate=300, users=500, storm=(20, 26))
 
@@ -81,18 +83,10 @@ def test_what_is_shown_is_what_the_ticks_say_and_zoom_survives(
 
 def test_a_live_run_is_accessible_and_legible(chromium: Browser, running: LiveRun, tmp_path: Path) -> None:
     running.write(45)
-    faults: list[str] = []
     with serving(tmp_path) as (address, _), watching(chromium, f"http://{address}") as watched:
         page = watched.go("/")
         wait_for_seq(page, 44)
-        for theme, width in (("dark", 1600), ("dark", 390), ("light", 820), ("light", 390)):
-            if page.locator("html").get_attribute("data-mantine-color-scheme") != theme:
-                page.keyboard.press("t")
-            page.set_viewport_size({"width": width, "height": HEIGHT})
-            watched.settle()
-            page.wait_for_timeout(700)  # it draws twice a second
-            faults += [f"{theme} {width}: {fault}" for fault in axe_violations(page) + label_faults(page)]
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        faults = look_faults(watched, [("dark", 1600), ("dark", 390), ("light", 820), ("light", 390)])
     assert not faults, "\n".join(faults)
 
 
@@ -135,7 +129,7 @@ def test_no_frame_is_lost_over_a_restart_of_the_app(chromium: Browser, running: 
         page.wait_for_function("window.tailgateLive && tailgateLive.page")
         wait_for_seq(page, 19)
         process.kill()
-        process.wait()
+        process.join()
         running.write(7)
         expect(page.locator("#live-banner")).to_contain_text("Reconnecting, data")
         expect(page.locator("#live-root")).to_have_attribute("data-state", "stale")

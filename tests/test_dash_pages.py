@@ -10,7 +10,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from reports import readable
 from reports.store.store import RunStore
-from tests.dash_browser import HEIGHT, SavedRuns, Watched, axe_violations, label_faults, serving, watching
+from tests.dash_browser import SavedRuns, Watched, watching
+from tests.dash_looks import look_faults
+from tests.dash_process import serving
 
 pytestmark = pytest.mark.browser
 
@@ -42,19 +44,9 @@ def wide(chromium: Browser, app: str):
 @pytest.mark.parametrize("name", PAGES)
 def test_every_page_is_clean_accessible_and_legible(wide: Watched, saved_runs: SavedRuns, name: str) -> None:
     """In both themes at three widths: no console message, nothing serious in axe, no label over another or cut off."""
-    faults: list[str] = []
     path, looks = PAGES[name]
-    page = wide.go(path.format(saved_runs))
-    for theme, width in looks:
-        if page.locator("html").get_attribute("data-mantine-color-scheme") != theme:
-            page.keyboard.press("t")
-        page.set_viewport_size({"width": width, "height": HEIGHT})
-        wide.settle()
-        page.wait_for_timeout(250)  # a graph waits for its box to hold still before it is drawn anew
-        found = axe_violations(page) + label_faults(page)
-        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-            found.append("scrolls sideways")
-        faults += [f"{theme} {width}: {fault}" for fault in found]
+    wide.go(path.format(saved_runs))
+    faults = look_faults(wide, looks)
     assert not faults, "\n".join(faults)
 
 
@@ -278,6 +270,7 @@ def test_runs_are_compared_tagged_marked_and_deleted(chromium: Browser, tmp_path
         choose(page, *ids[1:])
         page.locator("#runs-compare").click()
         page.wait_for_url(f"**/compare?a={ids[1]}&b={ids[2]}")
+        expect(page.locator("h1")).to_have_text("B against A")
         watched.settle()
 
 

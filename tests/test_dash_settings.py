@@ -16,7 +16,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from dash_app.settings import parse
-from tests.dash_browser import serving
+from tests.dash_process import serving
 
 
 def get(url: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
@@ -76,10 +76,19 @@ def test_a_busy_port_is_one_line(tmp_path: Path) -> None:
     assert str(port) in ended.stderr
 
 
-def test_sigterm_ends_it_with_0(tmp_path: Path) -> None:
-    with serving(tmp_path) as (_, process):
+def test_the_command_says_where_it_serves_and_ends_with_0_at_sigterm(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dash_app", "--runs", str(tmp_path), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().split("http://")[1].split("/")[0]
+        assert get(f"http://{address}/")[0] == 200
         process.terminate()
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=20) == 0
+
+
+def test_what_takes_long_to_import_is_imported_late() -> None:
+    code = "import sys; from dash_app.__main__ import main; print([m for m in sys.modules if m in ('dash', 'plotly')])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
 
 
 def test_without_the_password_nothing_is_served(tmp_path: Path) -> None:
