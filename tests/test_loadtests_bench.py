@@ -193,6 +193,9 @@ def test_a_server_that_is_no_tailgate_is_measured_without_its_help(start: Callab
     assert run.manifest.server is None
     assert run.manifest.blocks[0].server_counted is None
     assert set(run.samples(["error"])["error"].to_pylist()) == {""}
+    summary = run.summary()
+    assert summary.latency["miss"]["intended"].count == summary.successes > 0
+    assert summary.cache.hit_share is None
 
 
 def test_every_block_meets_the_fault_script_at_the_same_time(start: Callable[..., Bench], tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_populations_hold_successes_only_and_never_both() -> None:
     errors = [""] * 7 + ["mismatch"]
     table = cells(batch(8, cache=caches, status=statuses, error=errors), BLOCKS, T0_NS)
     assert sorted(of_population(table, "hit")["cache"].to_pylist()) == ["hit", "stale"]
-    assert sorted(of_population(table, "miss")["cache"].to_pylist()) == ["bypass", "collapsed", "miss"]
+    assert sorted(of_population(table, "miss")["cache"].to_pylist()) == ["bypass", "collapsed", "miss", "none"]
 
 
 def test_bin_counts_count_samples_not_rows() -> None:

@@ -23,9 +23,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         allow_open_files(options.users)
         check_port(options.port)
-        from loadtests.bench.session import run_bench  # late: a mistype is told before it loads
-
         with _arms(options, errors) as arms:
+            from loadtests.bench.session import run_bench  # late: a mistype is told before it loads
+
             return asyncio.run(run_bench(options, arms, Console(), errors))
     except BenchError as error:
         errors.print(f"bench: {error}")

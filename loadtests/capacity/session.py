@@ -29,7 +29,11 @@ async def run_capacity(options: CapacityOptions, console: Console, errors: Conso
     if capacity.levels:
         print_capacity(console, capacity, _host(options))
         again = f"python -m reports --runs {options.bench.runs} capacity {experiment.id} --slo ..."
-        console.print(f"Saved: {len(session.kept)} runs in {options.bench.runs}", highlight=False, soft_wrap=True)
+        console.print(
+            f"Saved: {len(session.kept)} run{'s' if len(session.kept) != 1 else ''} in {options.bench.runs}",
+            highlight=False,
+            soft_wrap=True,
+        )
         console.print(f"Judge it by another SLO: {again}", highlight=False, markup=False, soft_wrap=True)
     code = say_how_it_ended("capacity", session, errors)
     return code if session.outcome.status != "complete" else code or exit_code(capacity)

@@ -47,17 +47,17 @@ def sentence(ablation: Ablation, currency: str) -> str:
 
 
 def _effects(ablation: Ablation, currency: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, title=ablation.policy, title_justify="left", title_style="bold")
-    table.add_column("")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title_justify="left", title_style="bold")
+    table.title = ablation.policy
+    table.add_column("", min_width=12)
     for name in ("with", "without", "change", "interval"):
-        table.add_column(name, justify="right")
-    table.add_column("verdict")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     for effect in ablation.effects:
         values = (_value(effect, value, currency) for value in (effect.with_policy, effect.without))
-        low, high = (_change(effect, end) for end in (effect.low, effect.high))
         outcome: Outcome | str = "" if ablation.refusal else effect.outcome
         style = "dim" if ablation.refusal else _STYLES[effect.outcome]
-        table.add_row(effect.name, *values, _change(effect, effect.change), f"{low} to {high}", Text(outcome, style))
+        table.add_row(effect.name, *values, _change(effect, effect.change), _interval(effect), Text(outcome, style))
     return table
 
 
@@ -82,6 +82,18 @@ def _value(effect: Effect, value: float, currency: str) -> str:
             return number(value)
 
 
+def _interval(effect: Effect) -> str:
+    """Both ends, the unit once where it is the same: ``-8.1 to +29.5%``."""
+    low, high = (_change(effect, end) for end in (effect.low, effect.high))
+    for unit in (" pp", "%"):
+        if low.endswith(unit) and high.endswith(unit):
+            low = low.removesuffix(unit)
+    return f"{low} to {high}"
+
+
 def _change(effect: Effect, fraction: float) -> str:
     """A relative change in per cent, or a share's in percentage points."""
-    return f"{fraction * 100:+.2f} pp" if effect.unit == "share" else change(1 + fraction)
+    if effect.unit == "share":
+        points = fraction * 100
+        return f"{points:+.{2 if abs(points) < 10 else 1}f} pp"
+    return change(1 + fraction)

@@ -34,9 +34,8 @@ MOST_MARGIN: Final = math.log(10)
 class Observation:
     """What an SLO is judged by, of one measured stretch.
 
-    ``latency_ms``: successes from the intended start, by population (``unknown``: servers that do not say what their
-    cache did). ``attempts``: Gemini attempts of all requests that reached it; ``reached``: successes among those.
-    ``mismatches``: failures that were another prompt's reply.
+    ``latency_ms``: successes from the intended start, by population. ``attempts``: Gemini attempts of all requests that
+    reached it; ``reached``: successes among those. ``mismatches``: failures that were another prompt's reply.
     """
 
     seconds: float
@@ -118,8 +117,7 @@ class Attainment:
 def observe(manifest: Manifest, read: ReadBatches, *, block: int | None = None) -> Observation:
     """What a run measured, over all its blocks or in one of them; ``read`` gives its samples."""
     found = collect(manifest, read) if block is None else collect_block(manifest, read, block)
-    populations = ("unknown", 0), *POPULATION_CODE.items()
-    parts = {name: found.intended_ns[found.success_population == code] / 1e6 for name, code in populations}
+    parts = {name: found.intended_ns[found.success_population == code] / 1e6 for name, code in POPULATION_CODE.items()}
     return Observation(
         seconds=sum(b.measured_s for b in manifest.blocks if block is None or b.index == block),
         requests=found.requests,

@@ -102,15 +102,16 @@ def _write_baseline(console: Console, runs: Sequence[Run], path: Path) -> int:
 
 
 def _print(console: Console, verdict: Verdict) -> None:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("", "check", "measured"):
-        table.add_column(column, overflow="fold")
-    several = len({check.run for check in verdict.checks}) > 1
-    for check in verdict.checks:
-        word, style = _SIGNS[check.passed]
-        where = f"{check.run}: " if several else ""
-        table.add_row(Text(word, style), Text(f"{where}{check.group} {check.name}"), Text(check.detail))
-    console.print(table, soft_wrap=False)
+    runs = list(dict.fromkeys(check.run for check in verdict.checks))
+    for run in runs:
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, title=run if len(runs) > 1 else None, title_justify="left")
+        for column in ("", "check", "measured"):
+            table.add_column(column, overflow="fold")
+        for check in verdict.checks:
+            if check.run == run:
+                word, style = _SIGNS[check.passed]
+                table.add_row(Text(word, style), Text(f"{check.group} {check.name}"), Text(check.detail))
+        console.print(table, soft_wrap=False)
     console.print(Text(f"{verdict.name}: {verdict.headline} (exit code {verdict.exit_code})", "bold"))
 
 

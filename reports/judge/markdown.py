@@ -16,6 +16,8 @@ _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>()#+!|~&-])")
 
 def gate_markdown(verdict: Verdict, runs: Sequence[Run]) -> str:
     """The summary. What comes from a run is escaped: it shows as it is and links to nothing."""
+    manifests = [run.manifest for run in runs]
+    of = {m.id: f"{_text(m.label or m.mode)}, " if len(manifests) > 1 else "" for m in manifests}
     lines = [
         f"### Tailgate: {verdict.headline}",
         "",
@@ -23,7 +25,10 @@ def gate_markdown(verdict: Verdict, runs: Sequence[Run]) -> str:
         "",
         "| | check | measured |",
         "|---|---|---|",
-        *(f"| {_SIGNS[c.passed]} | {_text(c.group)}: {_text(c.name)} | {_text(c.detail)} |" for c in verdict.checks),
+        *(
+            f"| {_SIGNS[c.passed]} | {of[c.run]}{_text(c.group)}: {_text(c.name)} | {_text(c.detail)} |"
+            for c in verdict.checks
+        ),
         "",
         *_figures(runs),
     ]

@@ -25,8 +25,8 @@ STAGES: Final = ("queue", "validate", "cache", "gemini", "backoff", "aggregate",
 HIT_CACHES: Final = ("hit", "stale")
 """``cache`` values of the hit population: answered from the cache."""
 
-MISS_CACHES: Final = ("miss", "collapsed", "bypass")
-"""``cache`` values of the miss population: the caller waited for Gemini."""
+MISS_CACHES: Final = ("miss", "collapsed", "bypass", "none")
+"""``cache`` values of the miss population: the caller waited for Gemini, or the server says nothing of a cache."""
 
 Population = Literal["hit", "miss"]
 POPULATIONS: Final[dict[Population, tuple[str, ...]]] = {"hit": HIT_CACHES, "miss": MISS_CACHES}

@@ -97,7 +97,7 @@ def _groups(summaries: Sequence[Summary]) -> list[list[_Line]]:
 
 
 def _latency_lines(population: Population) -> list[_Line]:
-    samples = _Line(f"{population} samples", lambda s: count(s.latency[population]["intended"].count))
+    samples = _Line(f"{population} samples", partial(_samples_text, population=population))
     return [
         samples,
         *(
@@ -110,6 +110,12 @@ def _latency_lines(population: Population) -> list[_Line]:
             for name in PERCENTILES
         ),
     ]
+
+
+def _samples_text(summary: Summary, population: Population) -> str:
+    samples = summary.latency[population]["intended"].count
+    said = summary.cache.hit_share is not None  # of a server that says nothing of a cache, no hits are no news
+    return count(samples if samples or said else None)
 
 
 def _latency_text(summary: Summary, population: Population, name: str) -> str:
@@ -135,6 +141,8 @@ def _warmup_text(summary: Summary) -> str:
 
 
 def _cache_text(summary: Summary, cache: str) -> str:
+    if cache == "none":
+        return count(summary.cache.unknown or None) if summary.cache.hit_share is not None else DASH
     return count(getattr(summary.cache, cache) or None)
 
 

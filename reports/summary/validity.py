@@ -21,7 +21,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
-from scipy.special import chdtri, ndtri
 
 from reports.readable import latency
 from reports.records.schema import Block, Population
@@ -82,7 +81,9 @@ def widest_scatter(blocks: int) -> float:
     runs. More blocks are held to the chi-square quantile of their variance under that same deviation, so that they
     raise no more false alarms than two do, as a bound on the widest pair would: with 40 blocks in most runs.
     """
-    allowed = math.log(MAX_BLOCK_RATIO) / (math.sqrt(2.0) * float(ndtri(1.0 - FALSE_ALARMS / 2.0)))
+    from scipy.special import chdtri  # late: whoever only starts a bench need not wait for it
+
+    allowed = math.log(MAX_BLOCK_RATIO) / math.sqrt(2.0 * float(chdtri(1, FALSE_ALARMS)))
     return allowed * math.sqrt(float(chdtri(blocks - 1, FALSE_ALARMS)) / (blocks - 1))
 
 

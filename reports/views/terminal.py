@@ -187,8 +187,9 @@ def _print_validity(console: Console, prefix: str, summary: Summary) -> None:
 
 def _method(summary: Summary) -> Text:
     """How the latencies were measured."""
+    untold = f"{count(summary.cache.unknown)} replies said nothing of a cache, and count as misses. "
     return Text(
-        "Latency from the intended start, in brackets from the send; exact percentiles of successes, interpolated as "
-        f"numpy does; {summary.window.rule}.",
+        f"{untold if summary.cache.unknown else ''}Latency from the intended start, in brackets from the send; exact "
+        f"percentiles of successes, interpolated as numpy does; {summary.window.rule}.",
         "dim",
     )
