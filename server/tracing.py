@@ -1,6 +1,7 @@
 """OpenTelemetry traces, for who asks for them (``otel.enabled``): a span a request, and within it a span a leg.
 
-A caller's ``traceparent`` is the parent of the request's span. Where tracing is off, nothing of this is in the way.
+A caller's ``traceparent`` is the parent of the request's span; Gemini is sent one that names the leg's. Where tracing
+is off, nothing of this is in the way.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from server.settings import OtelSettings
 from server.versions import server_version
 
 if TYPE_CHECKING:
-    from opentelemetry.trace import Tracer
+    from opentelemetry.trace import SpanContext, Tracer
 
 # A collector that is down must not hold up the end of the server for long.
 _EXPORT_TIMEOUT_S = 2.0
@@ -67,6 +68,7 @@ class Tracing:
             name = f"generate_content {leg.call.model}"
             attributes = {"gen_ai.operation.name": "generate_content", "gen_ai.request.model": leg.call.model}
             with tracer.start_as_current_span(name, kind=SpanKind.CLIENT, attributes=attributes) as span:
+                leg.call = leg.call._replace(traceparent=_traceparent(span.get_span_context()))
                 try:
                     done = await run_leg(leg)
                 except TailgateError as error:
@@ -93,7 +95,11 @@ class TracedIds(RequestIds):
         context = get_current_span().get_span_context()
         if is_traceparent(sent) or not context.is_valid:
             return super().traceparent(sent)
-        return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+        return _traceparent(context)
+
+
+def _traceparent(context: SpanContext) -> str:
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
 @asynccontextmanager

@@ -16,6 +16,19 @@ TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
 @asynccontextmanager
+async def listening_app(app: web.Application) -> AsyncIterator[str]:
+    """The URL at which ``app`` answers."""
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{site.port}"
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
 async def collector() -> AsyncIterator[tuple[str, list]]:
     """An OTLP collector over HTTP; the spans it got."""
     spans: list = []
@@ -29,14 +42,8 @@ async def collector() -> AsyncIterator[tuple[str, list]]:
 
     app = web.Application()
     app.router.add_post("/v1/traces", receive)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{site.port}/v1/traces", spans
-    finally:
-        await runner.cleanup()
+    async with listening_app(app) as url:
+        yield f"{url}/v1/traces", spans
 
 
 async def test_a_span_for_the_request_in_the_callers_trace_and_one_for_each_leg_within_it():
@@ -63,6 +70,31 @@ async def test_a_span_for_the_request_in_the_callers_trace_and_one_for_each_leg_
     assert of_hit.span_id.hex() == span_id
     statuses = {each.value.int_value for span in spans for each in span.attributes if "status_code" in each.key}
     assert statuses == {200, 422}
+
+
+@pytest.mark.parametrize("mode", ["async", "sync"])
+async def test_gemini_is_told_the_leg_that_calls_it(mode: str):
+    traces = []
+
+    async def generate(request: web.Request) -> web.Response:
+        traces.append(request.headers.get("traceparent"))
+        return web.json_response({"candidates": [{"content": {"parts": [{"text": "yes"}]}}]})
+
+    gemini = web.Application()
+    gemini.router.add_post("/{path:.*}", generate)
+    async with collector() as (url, spans), listening_app(gemini) as upstream:
+        live = {"gemini_client": "builtin", "live": {"base_url": upstream}, "mode": mode}
+        async with (
+            local_server(otel={"enabled": True, "endpoint": url}, **live) as server,
+            server.post(ask("a", "p", "q"), traceparent=f"00-{TRACE}-{PARENT}-01") as reply,
+        ):
+            assert reply.status == 200
+        async with local_server(**live) as server, server.post(ask("a", "p")) as untraced:
+            assert untraced.status == 200
+
+    legs = [span.span_id.hex() for span in spans if span.name.startswith("generate_content")]
+    assert sorted(traces[:2]) == sorted(f"00-{TRACE}-{leg}-01" for leg in legs)
+    assert traces[2:] == [None]
 
 
 async def test_a_leg_that_fails_says_why(tmp_path):

@@ -47,6 +47,7 @@ class AiohttpGemini:
             response = await session.post(
                 self._urls.get(call.model) or self._url(call.model),
                 data=encode_call(call),
+                headers={"traceparent": call.traceparent} if call.traceparent else None,
                 timeout=aiohttp.ClientTimeout(timeout_s, sock_connect=_CONNECT_TIMEOUT_S),
                 allow_redirects=False,
             )

@@ -36,7 +36,8 @@ class BlockingRest:
             connection = self._connection(deadline)
             _wait_no_longer(connection, deadline)
             path = self._endpoint.prefix + call_path(call.model)
-            connection.request("POST", path, body=encode_call(call), headers=self._headers)
+            headers = self._headers | {"traceparent": call.traceparent} if call.traceparent else self._headers
+            connection.request("POST", path, body=encode_call(call), headers=headers)
             response = connection.getresponse()
             _wait_no_longer(connection, deadline)
             body = response.read()

@@ -39,7 +39,9 @@ class BuiltinGemini:
             pool = self._pool = self._open_pool()
         body = encode_call(call)
         head = self._heads.get(call.model) or self._head(call.model)
-        status, answer, retry_after = await pool.request(b"%b%d\r\n\r\n%b" % (head, len(body), body), timeout_s)
+        trace = f"traceparent: {call.traceparent}\r\n".encode() if call.traceparent else b""
+        request = b"%b%d\r\n%b\r\n%b" % (head, len(body), trace, body)
+        status, answer, retry_after = await pool.request(request, timeout_s)
         return decode_answer(call, status, answer, retry_after=retry_after, key=self._key)
 
     def generate_blocking(self, call: GeminiCall, *, timeout_s: float | None = None) -> GeminiReply:

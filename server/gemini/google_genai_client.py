@@ -45,7 +45,7 @@ class GoogleGenaiGemini:
         try:
             async with asyncio.timeout(timeout_s):
                 response = await self._client.aio.models.generate_content(
-                    model=call.model, contents=call.prompt, config=self._config(call.parameters, None)
+                    model=call.model, contents=call.prompt, config=self._config(call, None)
                 )
         except TimeoutError:
             raise
@@ -57,7 +57,7 @@ class GoogleGenaiGemini:
         """One call through the SDK's blocking surface; ``timeout_s`` bounds each wait on the socket."""
         try:
             response = self._client.models.generate_content(
-                model=call.model, contents=call.prompt, config=self._config(call.parameters, timeout_s)
+                model=call.model, contents=call.prompt, config=self._config(call, timeout_s)
             )
         except Exception as error:
             raise self._typed(error) from None
@@ -68,16 +68,21 @@ class GoogleGenaiGemini:
         await self._client.aio.aclose()
         self._client.close()
 
-    def _config(self, parameters: Parameters, timeout_s: float | None) -> Any:
-        if parameters == _DEFAULTS and timeout_s is None:
+    def _config(self, call: GeminiCall, timeout_s: float | None) -> Any:
+        parameters, types = call.parameters, self._types
+        if parameters == _DEFAULTS and timeout_s is None and call.traceparent is None:
             return None
-        types = self._types
+        options: dict[str, Any] = {}
+        if timeout_s is not None:
+            options["timeout"] = max(1, round(timeout_s * 1000))
+        if call.traceparent is not None:
+            options["headers"] = {"traceparent": call.traceparent}
         return types.GenerateContentConfig(
             temperature=parameters.temperature,
             top_p=parameters.top_p,
             max_output_tokens=parameters.max_output_tokens,
             stop_sequences=list(parameters.stop_sequences) or None,
-            http_options=None if timeout_s is None else types.HttpOptions(timeout=max(1, round(timeout_s * 1000))),
+            http_options=types.HttpOptions(**options) if options else None,
         )
 
     def _typed(self, error: Exception) -> Exception:

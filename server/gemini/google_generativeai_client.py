@@ -57,7 +57,7 @@ class GoogleGenerativeaiGemini:
                 response = await model.generate_content_async(
                     call.prompt,
                     generation_config=_config(call.parameters),
-                    request_options={"retry": None, "metadata": self._metadata()},
+                    request_options={"retry": None, "metadata": self._metadata() + _trace(call)},
                 )
         except TimeoutError:
             raise
@@ -71,7 +71,7 @@ class GoogleGenerativeaiGemini:
             response = self._model(call.model).generate_content(
                 call.prompt,
                 generation_config=_config(call.parameters),
-                request_options={"retry": None, "timeout": timeout_s},
+                request_options={"retry": None, "timeout": timeout_s, "metadata": _trace(call)},
             )
         except Exception as error:
             raise self._typed(error) from None
@@ -125,6 +125,10 @@ class GoogleGenerativeaiGemini:
         if isinstance(error, TypeError):
             return UpstreamError(f"google-generativeai refuses the call: {strike_out(str(error), self._key)}")
         return UpstreamUnavailable(f"Gemini's answer cannot be read: {kind}", upstream_status=200)
+
+
+def _trace(call: GeminiCall) -> list[tuple[str, str]]:
+    return [("traceparent", call.traceparent)] if call.traceparent else []
 
 
 def _config(parameters: Parameters) -> dict[str, Any]:

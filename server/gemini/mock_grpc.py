@@ -32,10 +32,11 @@ async def serving_grpc(simulation: Simulation, *, host: str = "127.0.0.1", port:
         types: Any = import_module("google.ai.generativelanguage")
 
     async def generate(request: Any, context: Any) -> Any:
-        key = dict(context.invocation_metadata()).get("x-goog-api-key")
+        metadata = dict(context.invocation_metadata())
+        key = metadata.get("x-goog-api-key")
         if not key or key == INVALID_KEY:
             await context.abort_with_status(_rpc_status(grpc, invalid_key() if key else no_key()))
-        plan = simulation.begin(_call(request))
+        plan = simulation.begin(_call(request, metadata.get("traceparent")))
         try:
             await asyncio.sleep(plan.delay_s)
         finally:
@@ -60,7 +61,7 @@ async def serving_grpc(simulation: Simulation, *, host: str = "127.0.0.1", port:
         await server.stop(grace=None)
 
 
-def _call(request: Any) -> GeminiCall:
+def _call(request: Any, traceparent: str | None) -> GeminiCall:
     config = request.generation_config
     prompt = "\n".join(part.text for content in request.contents for part in content.parts)
     return GeminiCall(
@@ -72,6 +73,7 @@ def _call(request: Any) -> GeminiCall:
             max_output_tokens=config.max_output_tokens or None,
             stop_sequences=tuple(config.stop_sequences),
         ),
+        traceparent,
     )
 
 

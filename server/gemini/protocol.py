@@ -23,11 +23,12 @@ class Parameters:
 
 
 class GeminiCall(NamedTuple):
-    """One ``generateContent`` call: one prompt to one model."""
+    """One ``generateContent`` call: one prompt to one model. ``traceparent`` (W3C) goes with it as a header."""
 
     prompt: str
     model: str
     parameters: Parameters = Parameters()
+    traceparent: str | None = None
 
 
 class Usage(NamedTuple):
