@@ -23,12 +23,16 @@ _PROBLEMS: Final = {
     503: "overloaded, circuit open, quota exhausted or draining; Retry-After says when to come back",
     504: "the deadline passed",
 }
-_RETRY_AFTER: Final = {"Retry-After": {"description": "whole seconds", "schema": {"type": "integer", "minimum": 1}}}
+_REQUEST_ID: Final = {
+    "X-Request-Id": {"description": "echoed if sent, else made", "required": True, "schema": {"type": "string"}}
+}
+_RETRY_AFTER: Final = {
+    "Retry-After": {"description": "whole seconds", "required": True, "schema": {"type": "integer", "minimum": 1}}
+}
 _REPLY_HEADERS: Final = {
     "Server-Timing": "queue, validate, cache, gemini, backoff, aggregate and total, in ms",
     "Cache-Status": "RFC 9211",
     "X-Attempts": "Gemini attempts of the slowest leg",
-    "X-Request-Id": "echoed if sent, else made",
     "traceparent": "W3C Trace Context; echoed if sent, else made",
 }
 
@@ -55,7 +59,7 @@ def openapi(*, needs_key: bool) -> dict[str, Any]:
                 | {
                     "responses": {
                         "200": _json("ready", _status("ready")),
-                        "503": _json("draining", _status("draining")),
+                        "503": _json("draining", _status("draining"), _RETRY_AFTER),
                     }
                 }
             },
@@ -75,7 +79,8 @@ def _process() -> dict[str, Any]:
     responses: dict[str, Any] = {
         "200": {
             "description": "All prompts are answered",
-            "headers": {
+            "headers": _REQUEST_ID
+            | {
                 name: {"description": text, "required": True, "schema": {"type": "string"}}
                 for name, text in _REPLY_HEADERS.items()
             },
@@ -83,9 +88,8 @@ def _process() -> dict[str, Any]:
         }
     }
     for status, text in _PROBLEMS.items():
-        responses[str(status)] = {"description": text, "content": problem}
-        if status in (429, 503):
-            responses[str(status)]["headers"] = _RETRY_AFTER
+        headers = _REQUEST_ID | _RETRY_AFTER if status in (429, 503) else _REQUEST_ID
+        responses[str(status)] = {"description": text, "headers": headers, "content": problem}
     return {
         "operationId": "process",
         "summary": "Answer 1 to 8 prompts",
@@ -115,8 +119,9 @@ def _status(value: str) -> dict[str, Any]:
     }
 
 
-def _json(text: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"description": text, "content": {"application/json": {"schema": schema}}}
+def _json(text: str, schema: dict[str, Any], more_headers: dict[str, Any] | None = None) -> dict[str, Any]:
+    headers = _REQUEST_ID | (more_headers or {})
+    return {"description": text, "headers": headers, "content": {"application/json": {"schema": schema}}}
 
 
 def _plain(summary: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -125,4 +130,7 @@ def _plain(summary: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 def _text(summary: str) -> dict[str, Any]:
     content = {"text/plain": {"schema": {"type": "string"}}}
-    return {"summary": summary, "responses": {"200": {"description": summary, "content": content}}}
+    return {
+        "summary": summary,
+        "responses": {"200": {"description": summary, "headers": _REQUEST_ID, "content": content}},
+    }

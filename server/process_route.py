@@ -75,7 +75,7 @@ class ProcessRoute:
             progress.move(State.VALIDATING)
             asked, key = self._understand(await read_body(request, timeout_s=self._read_timeout_s))
             progress.validated_s = progress.clock()
-            no_cache = "no-cache" in headers.get(hdrs.CACHE_CONTROL, "")
+            no_cache = hdrs.CACHE_CONTROL in headers and "no-cache" in headers[hdrs.CACHE_CONTROL].lower()
             outcome = None if no_cache or self._lookup is None else self._lookup(key)
             if outcome is None:
                 progress.move(State.PROCESSING)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -45,7 +47,7 @@ async def listening(app: App, host: str, port: int, *, drain_timeout_s: float) -
         try:
             await site.start()
         except OSError as error:
-            raise ListenError(f"cannot listen on {host}:{port}: {_reason(error)}; choose another --port") from None
+            raise ListenError(f"cannot listen on {host}:{port}: {_reason(error)}") from None
         yield site.port
         app.process.draining = True
         await site.stop()
@@ -57,8 +59,11 @@ async def listening(app: App, host: str, port: int, *, drain_timeout_s: float) -
 
 
 def _reason(error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return f"{error.strerror or error}; choose another --host"
     # asyncio words the errno anew and keeps the number.
-    return os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error)
+    said = os.strerror(error.errno).lower() if error.errno else str(error)
+    return f"{said}; choose another --port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else said
 
 
 async def _until_idle(population: Population, timeout_s: float) -> None:

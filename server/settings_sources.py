@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -47,6 +48,9 @@ def load_settings(argv: Sequence[str]) -> tuple[Settings, SecretStr | None]:
     except ValidationError as error:
         raise UsageError(_one_line(error)) from None
     except SettingsError as error:
+        in_variable = re.fullmatch('error parsing value for field "(.*)" from source "EnvSettingsSource"', str(error))
+        if in_variable is not None:
+            raise UsageError(f"{_PREFIX}{in_variable[1].upper()}: not JSON") from None
         raise UsageError(str(error).removeprefix("error parsing CLI: ")) from None
     return settings, api_key
 
@@ -111,6 +115,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"--config {path}: not TOML: {error}") from None
     known = dict(_leaves(Settings))
     for name in _flatten(values):
+        if name in Settings.model_fields and name not in known:
+            raise UsageError(f"--config {path}: {name} is a table: write [{name}] and its settings below")
         if name not in known:
             raise UsageError(f"--config {path}: unknown setting {name}{_nearest(name, known)}")
     return values

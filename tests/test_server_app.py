@@ -53,7 +53,7 @@ async def test_no_reply_crosses_agents_unless_settings_say_so():
 
 async def test_no_cache_asks_gemini_anew_and_keeps_nothing():
     async with local_server() as server:
-        bypassed, body = await exchange(server, ask(), Cache_Control="no-cache")
+        bypassed, body = await exchange(server, ask(), Cache_Control="max-age=0, No-Cache")
         _, then = await exchange(server, ask())
 
     assert bypassed.headers["Cache-Status"] == "tailgate; fwd=bypass"
@@ -233,6 +233,26 @@ async def test_a_late_call_is_hedged_and_both_attempts_are_counted(tmp_path):
     assert cancelled >= won
     assert max(body["attempts"] for body in bodies) == 2
     assert {body["state"] for body in bodies} == {"COMPLETED"}
+
+
+async def test_parts_sum_to_the_total_in_every_reply_of_a_crowd(tmp_path):
+    faults = tmp_path / "faults.toml"
+    faults.write_text('[[fault]]\nkind = "unavailable"\nshare = 0.3\n')
+    settings = {"mock": {"profile": "5ms", "seed": 1, "faults": str(faults)}, "retry": {"base_s": 0.005, "attempts": 4}}
+    seen = Counter()
+    async with local_server(bulkhead={"max_in_flight": 20}, **settings) as server:
+
+        async def user(number: int) -> None:
+            for step in range(6):
+                reply, body = await exchange(server, ask("a", *[f"{step} {number // 4} {leg}" for leg in range(3)]))
+                timing = _server_timing(reply)
+                assert abs(sum(timing.values()) - 2 * timing["total"]) <= 0.1
+                seen.update(stage for stage, ms in timing.items() if ms > 0)
+                seen[body.get("cache", "none")] += 1
+
+        await asyncio.gather(*[user(number) for number in range(100)])
+
+    assert set(STAGES) | {"miss", "collapsed"} <= set(seen), "not every stage had its share of the time"
 
 
 async def test_what_clients_saw_and_what_the_server_counted_is_the_same_to_the_request():

@@ -1,4 +1,5 @@
 import asyncio
+import hashlib
 import json
 import signal
 import socket
@@ -15,7 +16,15 @@ from server.app import build_app
 from server.lifecycle import State
 from server.serving import listening
 from server.settings import Settings
-from tests.server_process import ask, clean_environment, connection, exchange, local_server, server_process
+from tests.server_process import (
+    ask,
+    clean_environment,
+    connection,
+    exchange,
+    listening_app,
+    local_server,
+    server_process,
+)
 
 
 async def test_small_replies_are_not_held_back():
@@ -173,6 +182,38 @@ def test_the_log_is_one_json_object_a_line():
     lines = [json.loads(line) for line in stderr.splitlines()]
     assert lines
     assert all({"time", "level", "logger", "message"} <= set(line) for line in lines)
+
+
+async def test_no_secret_is_ever_said():
+    secret, password = "AIza-not-for-anybodys-eyes", "let-me-in-please"
+
+    async def repeating(request: web.Request) -> web.Response:
+        said = f"key {request.headers['x-goog-api-key']} is no good"
+        return web.json_response({"error": {"code": 400, "message": said, "status": "INVALID_ARGUMENT"}}, status=400)
+
+    gemini = web.Application()
+    gemini.router.add_post("/{path:.*}", repeating)
+    heard = []
+    async with listening_app(gemini) as upstream, aiohttp.ClientSession() as session:
+        digest = hashlib.sha256(password.encode()).hexdigest()
+        flags = ("--gemini_client", "builtin", "--live.base_url", upstream, "--log_level", "debug")
+        with server_process(*flags, "--api_keys_sha256", digest, GEMINI_API_KEY=secret) as server:
+            for key in (password, f"{password}-not"):
+                headers = {"X-API-Key": key}
+                async with session.post(f"{server.url}/process", json=ask(), headers=headers) as reply:
+                    heard.append(f"{reply.status} {reply.headers} {await reply.text()}")
+                for path in ("config", "metrics", "openapi.json", "healthz"):
+                    async with session.get(f"{server.url}/{path}", headers=headers) as reply:
+                        heard.append(f"{reply.headers} {await reply.text()}")
+            code, stderr = await asyncio.to_thread(server.stop)
+
+    assert heard[0].startswith("502 ")
+    assert "[key] is no good" in heard[0]
+    assert code == 0
+    for said in (*heard, stderr):
+        assert secret not in said
+        assert password not in said
+        assert digest not in said
 
 
 async def test_as_many_files_as_the_machine_allows_are_allowed():

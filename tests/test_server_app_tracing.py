@@ -7,25 +7,12 @@ from aiohttp import web
 
 from server.settings import OtelSettings
 from server.tracing import tracing_to
-from tests.server_process import ask, local_server
+from tests.server_process import ask, listening_app, local_server
 
 pytest.importorskip("opentelemetry.sdk", reason="the extra otel is not installed")
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
-
-
-@asynccontextmanager
-async def listening_app(app: web.Application) -> AsyncIterator[str]:
-    """The URL at which ``app`` answers."""
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{site.port}"
-    finally:
-        await runner.cleanup()
 
 
 @asynccontextmanager

@@ -418,4 +418,5 @@ def test_wrong_flags_are_usage_errors(flags, capsys):
         main(flags)
 
     assert left.value.code == 2
-    assert capsys.readouterr().out == ""
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)

@@ -1,6 +1,9 @@
 import inspect
 import json
 import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import orjson
 import pytest
@@ -8,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.answers import LegReply, aggregate, identity_of, legs_of
-from server.errors import InvalidRequest, MalformedRequest
+from server.errors import InvalidRequest, MalformedRequest, RequestError, TailgateError
 from server.gemini.protocol import GeminiReply, Parameters, Usage
 from server.models import PromptResult, TokenUsage
+from server.openapi import openapi
 from server.request_body import parse_request, understanding
 
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40)
@@ -223,3 +227,21 @@ def test_a_body_that_is_refused_is_refused_again():
     for _ in range(3):
         with pytest.raises(InvalidRequest):
             understand(b"{}")
+
+
+def test_the_page_about_the_wire_has_each_problem_with_its_status():
+    def kinds(base: type[TailgateError]) -> Iterator[type[TailgateError]]:
+        yield base
+        for kind in base.__subclasses__():
+            if kind.__module__ == base.__module__:
+                yield from kinds(kind)
+
+    page = (Path(__file__).parents[1] / "docs" / "wire.md").read_text()
+    rows = re.findall(r"^\| (\d{3}(?:, \d{3})*) \| (`.*) \|$", page, re.MULTILINE)
+    documented = {name: statuses for statuses, names in rows for name in re.findall(r"`([a-z-]+)`", names)}
+    said = {kind.problem: str(kind.status) for kind in kinds(TailgateError) if kind is not RequestError}
+
+    assert {name for name, status in said.items() if status not in documented.get(name, "")} == set()
+    elsewhere = {"no-websocket", "forbidden-origin", "not-found"}
+    described = set(openapi(needs_key=True)["paths"]["/process"]["post"]["responses"])
+    assert described == {"200"} | {status for name, status in said.items() if name not in elsewhere}

@@ -121,6 +121,9 @@ def test_a_wrong_value_in_a_variable_is_named(monkeypatch):
 
     with pytest.raises(UsageError, match=r"retry\.attempts"):
         load_settings([])
+    monkeypatch.setenv("TAILGATE_RETRY", "{attempts")
+    with pytest.raises(UsageError, match=r"^TAILGATE_RETRY: "):
+        load_settings([])
 
 
 @settings(max_examples=40, deadline=None)
@@ -186,7 +189,7 @@ MISTAKES_AT_START = {
     "flag": (["--port", "x"], {}),
     "profile": (["--mock.profile", "warp"], {}),
     "fault script": (["--mock.faults", "/nowhere.toml"], {}),
-    "live client without a key": (["--gemini_client", "aiohttp"], {}),
+    "live client without a key": (["--gemini_client", "builtin"], {}),
     "variable": ([], {"TAILGATE_MODE": "sink"}),
 }
 

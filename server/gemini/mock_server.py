@@ -15,6 +15,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from server.gemini.faults import NO_FAULTS, FaultScript, FaultScriptError
 from server.gemini.latency import PROFILES, find_profile
@@ -72,8 +73,15 @@ async def _serve_until_signal(simulation: Simulation, host: str, port: int, *, g
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m server.gemini.mock_server", description=__doc__)
+    parser = _Parser(prog="python -m server.gemini.mock_server", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1", help="address to bind (default %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port to bind; 0 takes a free one (default)")
     parser.add_argument(
