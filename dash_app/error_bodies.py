@@ -21,14 +21,19 @@ def samples(
     shown = [body for body in bodies if reason in (None, body.reason)]
     if not shown:
         return html.P("None was kept: these failed without a reply, or the run is older.", className="muted")
-    return html.Ol([_sample(body, started_s, styles.get(body.reason)) for body in shown], className="bodies")
+    alike: dict[tuple[str, int, str], list[ErrorBody]] = {}
+    for body in shown:
+        alike.setdefault((body.reason, body.status, body.body), []).append(body)
+    said = [_sample(same[0], len(same), started_s, styles.get(same[0].reason)) for same in alike.values()]
+    return html.Ol(said, className="bodies")
 
 
-def _sample(body: ErrorBody, started_s: float, style: ReasonStyle | None) -> html.Li:
+def _sample(body: ErrorBody, times: int, started_s: float, style: ReasonStyle | None) -> html.Li:
     square = [html.Span(className="square", style={"background": style.colour})] if style else []
     kept = len(body.body.encode())
     cut = f", the first {size(kept)} of {size(body.bytes)}" if body.bytes > kept else ""
-    said = f" {body.status} at {readable.elapsed(body.time - started_s)}{cut}"
+    alike = f", {times} alike" if times > 1 else ""
+    said = f" {body.status} at {readable.elapsed(body.time - started_s)}{alike}{cut}"
     return html.Li([html.P([*square, html.Strong(body.reason), said]), html.Pre(_laid_out(body.body), tabIndex="0")])
 
 

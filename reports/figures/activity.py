@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
-from reports.figures.layout import axis, bare_layout, label_room, nothing, spread
+from reports.figures.layout import axis, axis_title, bare_layout, label_room, nothing, spread
 from reports.figures.theme import Theme
 from reports.figures.time_axis import TimeAxis
 from reports.readable import count, number
@@ -58,7 +58,7 @@ def in_flight_over_time(ticks: Ticks, time: TimeAxis, *, theme: Theme) -> go.Fig
     top = float(sum(by_state.values()).max())  # type: ignore[union-attr]  # a sum of arrays
     _label_ends(figure, ends, gap=top * 0.09)
     figure.update_xaxes(time.layout(theme))
-    figure.update_yaxes(axis(theme, range=[0, top * 1.08], tickformat=",d", title="requests"))
+    figure.update_yaxes(axis(theme, range=[0, top * 1.08], tickformat=",d", title=axis_title("requests")))
     return figure
 
 
@@ -90,7 +90,7 @@ def cpu_over_time(ticks: Ticks, time: TimeAxis, *, theme: Theme) -> go.Figure:
     figure.add_hline(y=1.0, line={"color": theme.slo, "width": 1, "dash": "dash"})
     _label_ends(figure, ends, gap=top * 0.09)
     figure.update_xaxes(time.layout(theme))
-    figure.update_yaxes(axis(theme, range=[0, top * 1.08], title="cores"))
+    figure.update_yaxes(axis(theme, range=[0, top * 1.08], title=axis_title("cores")))
     return figure
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil, floor
 from typing import Final
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 import pyarrow as pa
 
+from reports.figures.ecdf_labels import Place, places
 from reports.figures.layout import axis, bare_layout, latency_axis, nothing
 from reports.figures.theme import Theme
 from reports.readable import latency
@@ -33,15 +35,17 @@ def arms_ecdf(a: pa.Table, b: pa.Table, *, theme: Theme) -> go.Figure:
     if not used.size:
         return nothing(theme, "Neither run measured a successful request")
     low, high = max(0, int(used[0]) - 4), min(BINS, int(used[-1]) + 5)
+    by_arm = {p: {arm: counts[p, arm] for arm in "AB" if counts[p, arm].any()} for p in POPULATIONS}
+    some = {population: list(arms.values()) for population, arms in by_arm.items() if arms}
+    labels, left, right = places(some, *(edge / BINS_PER_DECADE - 3.0 for edge in (low, high)))
+    low, high = (max(0, floor((left + 3.0) * BINS_PER_DECADE)), min(BINS, ceil((right + 3.0) * BINS_PER_DECADE)))
     figure = go.Figure(layout=bare_layout(theme))
-    for (population, arm), binned in counts.items():
-        if binned.any():
+    for population, arms in by_arm.items():
+        for arm, binned in arms.items():
             figure.add_trace(_curve(population, arm, binned, (low, high), theme))
-    middle = (low + high) / 2 / BINS_PER_DECADE - 3.0
-    for population in POPULATIONS:
-        _label(figure, population, {arm: counts[population, arm] for arm in "AB"}, middle, theme)
-    low_ms, high_ms = (10.0 ** (edge / BINS_PER_DECADE) / 1000.0 for edge in (low, high))
-    figure.update_xaxes(latency_axis(theme, low_ms, high_ms, showgrid=False))
+        if arms:
+            _label(figure, population, arms, labels[population], theme)
+    figure.update_xaxes(latency_axis(theme, 10.0**left, 10.0**right, showgrid=False))
     figure.update_yaxes(axis(theme, range=[-0.02, 1.04], tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".0%"))
     return figure
 
@@ -49,20 +53,20 @@ def arms_ecdf(a: pa.Table, b: pa.Table, *, theme: Theme) -> go.Figure:
 def _curve(population: Population, arm: str, counts: _Counts, edges: tuple[int, int], theme: Theme) -> go.Scatter:
     low, high = edges
     total = int(counts.sum())
-    places = np.arange(low, high + 1) / BINS_PER_DECADE - 3.0
+    at = np.arange(low, high + 1) / BINS_PER_DECADE - 3.0
     return go.Scatter(
-        x=places,
+        x=at,
         y=np.concatenate([[0], np.cumsum(counts)])[low : high + 1] / total,
         mode="lines",
         name=f"{arm} {population}",
         line={"color": theme.arm(arm), "width": 2.5, "dash": _DASH[population]},
-        text=[latency(10.0**place) for place in places],
+        text=[latency(10.0**x) for x in at],
         hovertemplate=f"%{{y:.2%}} of {total:,} {population} requests of {arm} within %{{text}}<extra></extra>",
     )
 
 
-def _label(figure: go.Figure, population: Population, by_arm: dict[str, _Counts], middle: float, theme: Theme) -> None:
-    """Both medians of a population beside its curves, on the side that has more room."""
+def _label(figure: go.Figure, population: Population, by_arm: dict[str, _Counts], place: Place, theme: Theme) -> None:
+    """Both medians of a population beside its curves."""
     medians = {
         arm: quantile_ns(counts, 0.5) / 1e6 for arm, counts in by_arm.items() if enough_samples(int(counts.sum()), 0.5)
     }
@@ -71,15 +75,4 @@ def _label(figure: go.Figure, population: Population, by_arm: dict[str, _Counts]
     lines = [f"<b>{population} p50</b>"] + [
         f"<span style='color:{theme.arm(arm)}'><b>{arm}</b> {latency(ms)}</span>" for arm, ms in medians.items()
     ]
-    places = [float(np.log10(ms)) for ms in medians.values()]
-    left = sum(places) / len(places) > middle
-    figure.add_annotation(
-        x=min(places) if left else max(places),
-        y=0.72 if population == "hit" else 0.28,  # so that they pass each other where the card is narrow
-        text="<br>".join(lines),
-        align="right" if left else "left",
-        xanchor="right" if left else "left",
-        xshift=-26 if left else 26,
-        showarrow=False,
-        font={"color": theme.text},
-    )
+    figure.add_annotation(text="<br>".join(lines), font={"color": theme.text}, **place.annotation())

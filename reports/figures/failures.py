@@ -11,7 +11,7 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 import pyarrow as pa
 
-from reports.figures.layout import axis, bare_layout, latency_axis, nothing
+from reports.figures.layout import axis, axis_title, bare_layout, latency_axis, nothing
 from reports.figures.theme import Theme
 from reports.figures.time_axis import TimeAxis
 from reports.readable import count, latency, share
@@ -125,8 +125,10 @@ def failures_by_attempts(aggregate: pa.Table, *, theme: Theme, reason: str | Non
     figure.update_xaxes(
         axis(theme, range=[kept[0] - 0.6, kept[-1] + 0.6], tickvals=kept, ticktext=texts, showgrid=False)
     )
-    figure.update_xaxes(title={"text": "attempts spent", "standoff": 4})
-    figure.update_yaxes(axis(theme, range=[0, float(total.max()) * 1.18], tickformat=",d", nticks=6, title="failures"))
+    figure.update_xaxes(title=axis_title("attempts spent"))
+    figure.update_yaxes(
+        axis(theme, range=[0, float(total.max()) * 1.18], tickformat=",d", nticks=6, title=axis_title("failures"))
+    )
     figure.update_layout(margin={"b": 48, "l": 64})
     return figure
 

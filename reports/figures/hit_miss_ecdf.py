@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log10
+from math import ceil, floor, log10
 from typing import Any, Final
 
 import numpy as np
@@ -10,8 +10,9 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 import pyarrow as pa
 
+from reports.figures.ecdf_labels import Place, places
 from reports.figures.layout import axis, bare_layout, latency_axis, nothing
-from reports.figures.theme import Theme
+from reports.figures.theme import Theme, translucent
 from reports.readable import latency, share
 from reports.records.aggregate import bin_counts, of_population
 from reports.records.bins import BINS, BINS_PER_DECADE, quantile_ns
@@ -34,50 +35,50 @@ def hit_miss_ecdf(aggregate: pa.Table, *, theme: Theme, slo_ms: float | None = N
     if slo_ms is not None:
         edge = round(BINS_PER_DECADE * (log10(slo_ms) + 3))
         low, high = max(0, min(low, edge - 4)), min(BINS, max(high, edge + 12))
+    some = {population: [binned] for population, binned in counts.items() if binned.any()}
+    labels, left, right = places(some, *(edge / BINS_PER_DECADE - 3.0 for edge in (low, high)))
+    low, high = (max(0, floor((left + 3.0) * BINS_PER_DECADE)), min(BINS, ceil((right + 3.0) * BINS_PER_DECADE)))
     figure = go.Figure(layout=bare_layout(theme))
-    for population, binned in counts.items():
-        if binned.any():
-            _add_population(figure, population, binned, (low, high), theme)
+    for population, place in labels.items():
+        _add_population(figure, population, counts[population], (low, high), place, theme)
     if slo_ms is not None:
         _add_slo(figure, slo_ms, counts, theme)
-    low_ms, high_ms = (10.0 ** (edge / BINS_PER_DECADE) / 1000.0 for edge in (low, high))
-    figure.update_xaxes(latency_axis(theme, low_ms, high_ms, showgrid=False))
+    figure.update_xaxes(latency_axis(theme, 10.0**left, 10.0**right, showgrid=False))
     figure.update_yaxes(axis(theme, range=[-0.02, 1.04], tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".0%"))
     return figure
 
 
 def _add_population(
-    figure: go.Figure, population: Population, counts: npt.NDArray[np.int64], edges: tuple[int, int], theme: Theme
+    figure: go.Figure,
+    population: Population,
+    counts: npt.NDArray[np.int64],
+    edges: tuple[int, int],
+    place: Place,
+    theme: Theme,
 ) -> None:
     low, high = edges
     total = int(counts.sum())
     within = np.concatenate([[0], np.cumsum(counts)])[low : high + 1] / total
-    places = np.arange(low, high + 1) / BINS_PER_DECADE - 3.0
+    at = np.arange(low, high + 1) / BINS_PER_DECADE - 3.0
     figure.add_trace(
         go.Scatter(
-            x=places,
+            x=at,
             y=within,
             mode="lines",
             name=population,
             line={"color": theme.of(population), "width": 2.5, "dash": _DASH[population]},
-            text=[latency(10.0**place) for place in places],
+            text=[latency(10.0**x) for x in at],
             hovertemplate=f"%{{y:.2%}} of {total:,} {population} requests within %{{text}}<extra></extra>",
         )
     )
     if enough_samples(total, 0.5):
         median = log10(quantile_ns(counts, 0.5) / 1e6)
         _mark(figure, population, median, 0.5, theme)
-        left = median > (places[0] + places[-1]) / 2
         figure.add_annotation(
-            x=median,
-            y=0.5,
-            text=f"<b>{population} p50</b> {latency(10.0**median)}<br>n = {total:,}",
-            xanchor="right" if left else "left",
-            align="right" if left else "left",
-            xshift=-9 if left else 9,
-            yshift=24 if left else -24,  # away from the curve, and past the other label where the card is narrow
-            showarrow=False,
+            text=f"<b>{population} p50</b><br>{latency(10.0**median)}<br>n = {total:,}",
+            bgcolor=translucent(theme.card, 0.75),
             font={"color": theme.of(population)},
+            **place.annotation(),
         )
 
 

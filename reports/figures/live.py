@@ -11,7 +11,7 @@ from typing import Any, Final
 import plotly.graph_objects as go
 
 from reports.figures.activity import STATES, state_colours
-from reports.figures.layout import axis, bare_layout, latency_axis
+from reports.figures.layout import axis, axis_title, bare_layout, latency_axis
 from reports.figures.theme import Theme
 
 _WORDS_PX: Final = 26
@@ -89,7 +89,7 @@ def _in_flight(theme: Theme) -> go.Figure:
         figure.add_trace(
             _line(state, line, stackgroup="states", hovertemplate=f"{state} %{{y:,.0f}} requests<extra></extra>")
         )
-    figure.update_yaxes(title="requests", tickformat=",d", rangemode="tozero")
+    figure.update_yaxes(title=axis_title("requests"), tickformat=",d", rangemode="tozero")
     return figure
 
 
@@ -99,7 +99,7 @@ def _load(theme: Theme) -> go.Figure:
     users = {"color": theme.arm_a, "width": 2, "dash": "dot"}
     figure.add_trace(_line("users", users, hovertemplate="%{y:,.0f} users<extra></extra>"))
     figure.add_trace(_line("req/s", {"color": theme.arm_b, "width": 2}, hovertemplate="%{y:,.0f} req/s<extra></extra>"))
-    figure.update_yaxes(title="users, req/s", tickformat=",d", rangemode="tozero")
+    figure.update_yaxes(title=axis_title("users, req/s"), tickformat=",d", rangemode="tozero")
     return figure
 
 
@@ -112,7 +112,7 @@ def _cpu(theme: Theme) -> go.Figure:
     generator = {"color": theme.arm_a, "width": 2, "dash": "dot"}
     figure.add_trace(_line("generator", generator, hovertemplate="generator %{y:.2f} cores<extra></extra>"))
     figure.add_hline(y=1.0, line={"color": theme.slo, "width": 1, "dash": "dash"})
-    figure.update_yaxes(title="cores", rangemode="tozero")
+    figure.update_yaxes(title=axis_title("cores"), rangemode="tozero")
     return figure
 
 

@@ -26,10 +26,10 @@ def relative_change(comparison: Comparison, *, theme: Theme) -> go.Figure:
         return nothing(theme, "Too few samples for intervals")
     figure = go.Figure(layout=bare_layout(theme))
     figure.add_hline(y=1.0, line={"color": theme.muted, "width": 1.5})
-    for population in POPULATIONS:
-        curve = [d for d in comparison.curve if d.population == population]
-        if curve:
-            _add_population(figure, population, curve, theme)
+    curves = [(p, curve) for p in POPULATIONS if (curve := [d for d in comparison.curve if d.population == p])]
+    curves.sort(key=lambda one: _labelled(one[1]).ratio)
+    for place, (population, curve) in enumerate(curves):
+        _add_population(figure, population, curve, theme, above=place == len(curves) - 1)
     low = min(0.97, *(d.low for d in comparison.curve))
     high = max(1.03, *(d.high for d in comparison.curve))
     room = (high - low) * 0.12
@@ -58,7 +58,14 @@ def _ticks(low: float, high: float) -> list[float]:
     return [1.0 + k * step for k in range(first, first + 9) if low <= 1.0 + k * step <= high]
 
 
-def _add_population(figure: go.Figure, population: Population, curve: list[Difference], theme: Theme) -> None:
+def _labelled(curve: list[Difference]) -> Difference:
+    return min(curve, key=lambda d: abs(d.q - 0.9))
+
+
+def _add_population(
+    figure: go.Figure, population: Population, curve: list[Difference], theme: Theme, *, above: bool
+) -> None:
+    """One population's curve; its label stands away from the other's, which is on the far side."""
     colour = theme.of(population)
     places = [_place(d.q) for d in curve]
     figure.add_trace(
@@ -84,7 +91,7 @@ def _add_population(figure: go.Figure, population: Population, curve: list[Diffe
             name=population,
         )
     )
-    labelled = min(curve, key=lambda d: abs(d.q - 0.9))
+    labelled = _labelled(curve)
     figure.add_trace(
         go.Scatter(
             x=[_place(labelled.q)],
@@ -97,7 +104,7 @@ def _add_population(figure: go.Figure, population: Population, curve: list[Diffe
                 "line": {"color": theme.card, "width": 2},
             },
             text=[f"<b>{population} {labelled.percentile}</b> {change(labelled.ratio)}"],
-            textposition="top right",
+            textposition="top right" if above else "bottom right",
             textfont={"color": colour},
             hoverinfo="skip",
             name=f"{population} {labelled.percentile}",
