@@ -1,7 +1,6 @@
 """Every live client against the mock's faces: replies, each failure as its typed error, one call for one, secrets."""
 
 import asyncio
-import contextlib
 import json
 import socket
 import subprocess
@@ -18,45 +17,15 @@ from server.errors import UpstreamBlocked, UpstreamError, UpstreamQuotaExhausted
 from server.gemini.clients import create_client
 from server.gemini.endpoint import Endpoint, GeminiSetupError
 from server.gemini.faults import FaultScript
-from server.gemini.mock_grpc import serving_grpc
 from server.gemini.mock_server import serving
-from server.gemini.protocol import GeminiCall, GeminiClient, GeminiReply, Parameters
-from server.gemini.simulation import Plan, Simulation
-
-MODEL = "gemini-2.5-flash"
-SECRET = "AIzaSy-a-very-secret-key-indeed"
-TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-CALL = GeminiCall("why is the sky blue?", MODEL, Parameters(0.5, 0.9, 200, ("never said",)))
+from server.gemini.protocol import GeminiCall, Parameters
+from server.gemini.simulation import Simulation
+from tests.live_clients import CALL, MODEL, SECRET, WAYS, client_of, generate
 
 # google-genai inherits from aiohttp's session, which aiohttp discourages.
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning")
 
-WAYS = [
-    (name, way)
-    for name in ("aiohttp", "builtin", "google-genai", "google-generativeai")
-    for way in ("async", "blocking")
-]
 every_way = pytest.mark.parametrize(("name", "way"), WAYS)
-
-
-@asynccontextmanager
-async def client_of(name: str, way: str, simulation: Simulation, key: str = SECRET):
-    """The client called ``name``, with the face of the mock that it speaks to when used this ``way``."""
-    over_grpc = (name, way) == ("google-generativeai", "async")
-    async with serving_grpc(simulation) if over_grpc else serving(simulation) as url:
-        client = create_client(name, api_key=SecretStr(key), base_url=url)
-        try:
-            yield client
-        finally:
-            await client.aclose()
-
-
-async def generate(
-    client: GeminiClient, way: str, call: GeminiCall = CALL, timeout_s: float | None = 20
-) -> GeminiReply:
-    if way == "async":
-        return await client.generate(call, timeout_s=timeout_s)
-    return await asyncio.to_thread(client.generate_blocking, call, timeout_s=timeout_s)
 
 
 async def becomes(condition: Callable[[], bool]) -> None:
@@ -94,63 +63,6 @@ async def test_parameters_arrive(name, way):
 
     assert reply == expected
     assert (reply.finish_reason, reply.usage.output_tokens) == ("MAX_TOKENS", 3)
-
-
-@asynccontextmanager
-async def tapped(url: str):
-    """A way to ``url`` that notes every byte sent there."""
-    sent = bytearray()
-    port = int(url.rpartition(":")[2])
-    served: set[asyncio.Task] = set()
-
-    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, note: bool) -> None:
-        with contextlib.suppress(ConnectionError):
-            while data := await reader.read(65_536):
-                if note:
-                    sent.extend(data)
-                writer.write(data)
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-
-    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        served.add(asyncio.current_task())
-        onward = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(pass_on(reader, onward[1], note=True), pass_on(onward[0], writer, note=False))
-
-    async with await asyncio.start_server(connect, "127.0.0.1", 0) as server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", sent
-        if served:
-            await asyncio.wait(served, timeout=5)
-
-
-@pytest.mark.parametrize(("name", "way"), [way for way in WAYS if way != ("google-generativeai", "async")])
-async def test_a_traceparent_goes_with_its_call_and_with_no_other(name, way):
-    async with serving(Simulation("zero")) as url, tapped(url) as (tap, sent):
-        client = create_client(name, api_key=SecretStr(SECRET), base_url=tap)
-        plain = await generate(client, way)
-        assert plain.text.startswith(CALL.prompt)
-        assert b"traceparent" not in sent.lower()
-        sent.clear()
-        traced = await generate(client, way, CALL._replace(traceparent=TRACEPARENT))
-        await client.aclose()
-
-    assert traced.text.startswith(CALL.prompt)
-    assert sent.lower().count(b"\r\ntraceparent: %b\r\n" % TRACEPARENT.encode()) == 1
-
-
-async def test_a_traceparent_goes_over_grpc_too():
-    class Noting(Simulation):
-        def begin(self, call: GeminiCall) -> Plan:
-            traces.append(call.traceparent)
-            return super().begin(call)
-
-    traces: list[str | None] = []
-    async with client_of("google-generativeai", "async", Noting("zero")) as client:
-        await generate(client, "async")
-        await generate(client, "async", CALL._replace(traceparent=TRACEPARENT))
-
-    assert traces == [None, TRACEPARENT]
 
 
 @every_way
