@@ -192,10 +192,11 @@ class CacheStore(Generic[V]):
 
     def _put(self, key: Hashable, value: V) -> None:
         entries = self._entries
-        if key in entries:
-            entries.move_to_end(key)
+        before = len(entries)
         entries[key] = (value, self._clock() + self._ttl_s)
-        if len(entries) > self._max_entries:
+        if len(entries) == before:
+            entries.move_to_end(key)  # it was there, stale
+        elif before == self._max_entries:
             entries.popitem(last=False)
             self._evicted += 1
 

@@ -63,10 +63,8 @@ class SingleFlight(Generic[K, V]):
 
     def lead(self, key: K) -> bool:
         """Take the lead for ``key``, if nobody has it: then end with :meth:`land` or :meth:`fail`, whatever happens."""
-        if key in self._flights:
-            return False
-        self._flights[key] = {}
-        return True
+        seats: dict[_Seat[V], None] = {}
+        return self._flights.setdefault(key, seats) is seats
 
     def land(self, key: K, value: V) -> None:
         """Give all followers the leader's value."""
