@@ -130,6 +130,7 @@ def opens(browser: Browser, root: Path, samples: int, bars: Bars) -> None:
         page.on("response", lambda answer: answers.append(answer) if "_dash-update" in answer.url else None)
         took = []
         for _ in range(4):
+            answers.clear()  # a browser keeps bodies of the page that it shows only
             began = time.perf_counter()
             page.goto(f"http://{address}/run/{run_id}")
             settle(page)

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from reports import readable
+from reports.figures import THEMES
 from reports.store.store import RunStore
 from tests.dash_browser import SavedRuns, Watched, watching
 from tests.dash_looks import look_faults
@@ -17,9 +18,7 @@ from tests.dash_process import serving
 pytestmark = pytest.mark.browser
 
 WIDTHS = (390, 820, 1600)
-THEMES = ("dark", "light")
-
-EVERY = [(theme, width) for theme in THEMES for width in WIDTHS]
+EVERY = [(theme, width) for theme in ("dark", "light") for width in WIDTHS]
 ENDS = [("dark", 390), ("light", 1600)]
 
 PAGES = {
@@ -295,12 +294,40 @@ def test_a_report_can_be_saved(wide: Watched, saved_runs: SavedRuns) -> None:
     assert page.request.get(f"{wide.base}/export").status == 400
 
 
-def test_a_figure_can_be_saved_as_a_picture(wide: Watched, saved_runs: SavedRuns) -> None:
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_a_figure_can_be_saved_as_a_picture_by_keys_alone(wide: Watched, saved_runs: SavedRuns, theme: str) -> None:
+    page = wide.go(f"/run/{saved_runs.storm}?theme={theme}")
+    page.locator(".card", has=page.locator("#run-ecdf")).locator("summary").focus()
+    page.keyboard.press("Enter")
+    for kind in ("svg", "png"):
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.dataset.save") == kind
+        with page.expect_download() as download:
+            page.keyboard.press("Enter")
+        saved = download.value.path().read_bytes()
+        if kind == "png":
+            assert saved.startswith(b"\x89PNG")
+            assert len(saved) > 10_000
+        else:
+            assert b"miss p50" in saved
+            red, green, blue = (int(THEMES[theme].card[i : i + 2], 16) for i in (1, 3, 5))
+            assert f"fill: rgb({red}, {green}, {blue}); fill-opacity: 1".encode() in saved
+    page.keyboard.press("Escape")
+    expect(page.locator("details.how[open]")).to_have_count(0)
+
+
+def test_the_first_tab_leads_past_the_navigation(wide: Watched, saved_runs: SavedRuns) -> None:
     page = wide.go(f"/run/{saved_runs.storm}")
-    page.locator(".card", has=page.locator("#run-ecdf")).locator("summary").click()
-    with page.expect_download() as download:
-        page.locator('button[data-save="svg"][data-figure="run-ecdf"]').click()
-    assert "miss p50" in download.value.path().read_text()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip-link"
+    page.keyboard.press("Enter")
+    controls = ["run-show", "run-slo", "run-time"]
+    reached: set[str] = set()
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        inside = "ids => ids.filter((id) => document.getElementById(id).contains(document.activeElement))"
+        reached |= set(page.evaluate(inside, controls))
+    assert reached == set(controls)
 
 
 def test_what_the_latest_run_is_called_leads_to_it(wide: Watched, saved_runs: SavedRuns) -> None:

@@ -97,7 +97,7 @@
   document.addEventListener("keydown", (event) => event.key === "Escape" && closeReadings(null));
 
   document.addEventListener("click", function (event) {
-    closeReadings(event.target.closest("details.how"));
+    if (event.isTrusted) closeReadings(event.target.closest("details.how")); // a download clicks a link of its own
     const exported = event.target.closest("a[data-export]");
     if (exported) exported.href = exported.dataset.export + "&theme=" + window.tailgateTheme;
     const button = event.target.closest("button[data-copy], button[data-share], button[data-save]");
@@ -111,7 +111,10 @@
       const place = document.getElementById(button.dataset.figure);
       const graph = place.matches(".js-plotly-plot") ? place : place.querySelector(".js-plotly-plot");
       const box = graph.getBoundingClientRect();
-      window.Plotly.downloadImage(graph, {
+      // On the page the card lends its colour; a file has to bring its own, or light words would stand on white.
+      const card = getComputedStyle(document.documentElement).getPropertyValue("--card").trim();
+      const figure = { data: graph.data, layout: { ...graph.layout, paper_bgcolor: card, autosize: false } };
+      window.Plotly.downloadImage(figure, {
         format: button.dataset.save,
         filename: "tailgate-" + button.dataset.figure,
         width: Math.round(box.width),
