@@ -45,7 +45,7 @@ def arms_ecdf(a: pa.Table, b: pa.Table, *, theme: Theme) -> go.Figure:
             figure.add_trace(_curve(population, arm, binned, (low, high), theme))
         if arms:
             _label(figure, population, arms, labels[population], theme)
-    figure.update_xaxes(latency_axis(theme, 10.0**left, 10.0**right, showgrid=False))
+    figure.update_xaxes(latency_axis(theme, 10.0**left, 10.0**right, most=5, showgrid=False))
     figure.update_yaxes(axis(theme, range=[-0.02, 1.04], tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".0%"))
     return figure
 

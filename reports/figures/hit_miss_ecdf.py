@@ -43,7 +43,7 @@ def hit_miss_ecdf(aggregate: pa.Table, *, theme: Theme, slo_ms: float | None = N
         _add_population(figure, population, counts[population], (low, high), place, theme)
     if slo_ms is not None:
         _add_slo(figure, slo_ms, counts, theme)
-    figure.update_xaxes(latency_axis(theme, 10.0**left, 10.0**right, showgrid=False))
+    figure.update_xaxes(latency_axis(theme, 10.0**left, 10.0**right, most=5, showgrid=False))
     figure.update_yaxes(axis(theme, range=[-0.02, 1.04], tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".0%"))
     return figure
 

@@ -49,16 +49,19 @@ def axis_title(text: str) -> dict[str, Any]:
     return {"text": text, "standoff": 8, "font": {"size": 12}}
 
 
-def latency_axis(theme: Theme, low_ms: float, high_ms: float, **more: Any) -> dict[str, Any]:
+def latency_axis(theme: Theme, low_ms: float, high_ms: float, *, most: int = 9, **more: Any) -> dict[str, Any]:
     """A linear axis of log10 ms from ``low_ms`` to ``high_ms``, whose ticks say ms or s.
 
-    Decades are ticked; 2 and 5 as well where that gives fewer than three ticks.
+    Decades are ticked; where that gives fewer than three ticks, 2 and 5 as well, or 5 alone where both make more than
+    ``most``.
     """
     low, high = log10(low_ms), log10(high_ms)
     decades = [10.0**d for d in range(floor(low), ceil(high) + 1)]
     marks = [d for d in decades if low_ms <= d <= high_ms]
     if len(marks) < 3:
         marks = [d * m for d in decades for m in (1, 2, 5) if low_ms <= d * m <= high_ms]
+        if len(marks) > most:
+            marks = [d * m for d in decades for m in (1, 5) if low_ms <= d * m <= high_ms]
     return axis(
         theme,
         range=[low, high],
@@ -107,5 +110,6 @@ def nothing(theme: Theme, text: str) -> go.Figure:
 
 
 def label_room(texts: Sequence[str]) -> int:
-    """The px to keep at the right for direct labels: the longest of ``texts`` without its tags, in 12 px Inter."""
-    return 14 + ceil(6.9 * max((len(re.sub("<[^>]*>", "", text)) for text in texts), default=0))
+    """The px to keep at the right for direct labels: the longest of ``texts`` without its tags, in 12 px of
+    a font that stands in for Inter where a file is read without it."""
+    return 14 + ceil(7.6 * max((len(re.sub("<[^>]*>", "", text)) for text in texts), default=0))
