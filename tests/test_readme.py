@@ -98,6 +98,7 @@ def test_commands_that_end(checkout: Path, environment: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("command", OF_TWO_RUNS)
 def test_commands_that_judge(command: str, environment: dict[str, str], tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "reports", tmp_path / "reports", ignore=shutil.ignore_patterns("runs", "__pycache__"))
     for minute in range(2):
         save_run(tmp_path / "reports" / "runs", Traffic(seconds=20, rate=200), minute=minute)
     done = subprocess.run(command, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True)
