@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from dash_app.settings_diff import settings_diff
+from dash_app.compare.settings_diff import settings_diff
 from reports import readable
 from reports.compare.verdict import compare
 from reports.records.schema import Server

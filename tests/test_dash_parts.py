@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dash_app import router
-from dash_app.courses import courses
 from dash_app.library import Library
 from dash_app.live.server_metrics import metrics_url
-from dash_app.slo_of_summary import keeps
+from dash_app.run.courses import courses
+from dash_app.runs.slo_of_summary import keeps
 from dash_app.view import DEFAULT_SLO, RunView
 from reports.errors import RunDamaged, RunNotFound
 from reports.figures import THEMES, Theme

@@ -9,11 +9,13 @@ from typing import Any, Final
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 
-from dash_app import capacity_facts, capacity_tables, cards, facts, judging
+from dash_app import cards, facts, judging
+from dash_app.capacity import facts as capacity_facts
+from dash_app.capacity import tables as capacity_tables
+from dash_app.capacity.searches import Search, search, searches
 from dash_app.library import Library
 from dash_app.missing import missing
 from dash_app.router import Page
-from dash_app.searches import Search, search, searches
 from reports import readable
 from reports.capacity.assess import MIN_LEVELS
 from reports.errors import StoreError

@@ -11,11 +11,12 @@ import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
 
-from dash_app import cards, compare_tables, facts, judging
+from dash_app import cards, facts, judging
+from dash_app.compare import tables as compare_tables
+from dash_app.compare.settings_diff import settings_diff
 from dash_app.library import Library, OpenRun
 from dash_app.missing import missing
 from dash_app.router import Page
-from dash_app.settings_diff import settings_diff
 from reports import readable
 from reports.compare.verdict import why_refused
 from reports.errors import RunNotFound, StoreError

@@ -11,7 +11,9 @@ import pyarrow.compute as pc
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
 
-from dash_app import cards, error_bodies, facts, failure_table
+from dash_app import cards, facts
+from dash_app.errors import bodies as error_bodies
+from dash_app.errors import failure_table
 from dash_app.library import Library, OpenRun
 from dash_app.missing import missing
 from dash_app.router import Page

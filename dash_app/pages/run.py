@@ -10,12 +10,14 @@ import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
 from dash.development.base_component import Component
 
-from dash_app import cards, facts, judging, kpis, run_figures
-from dash_app.courses import courses
+from dash_app import cards, facts, judging
+from dash_app.capacity.searches import is_of_search
 from dash_app.library import Library, OpenRun
 from dash_app.missing import missing
 from dash_app.router import Page
-from dash_app.searches import is_of_search
+from dash_app.run import figures as run_figures
+from dash_app.run import kpis
+from dash_app.run.courses import courses
 from dash_app.view import RunView, population
 from reports import readable
 from reports.errors import StoreError

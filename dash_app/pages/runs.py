@@ -13,7 +13,7 @@ from dash import ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html,
 from dash_app import cards
 from dash_app.library import Library
 from dash_app.router import Page
-from dash_app.run_rows import digest, row
+from dash_app.runs.rows import digest, row
 from dash_app.view import DEFAULT_SLO
 from reports.errors import StoreError
 from reports.judge.slo import parse_slo

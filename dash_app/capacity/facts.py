@@ -8,8 +8,8 @@ from dash import html
 from dash.development.base_component import Component
 
 from dash_app import cards
-from dash_app.capacity_tables import Judged
-from dash_app.kpis import apart
+from dash_app.capacity.tables import Judged
+from dash_app.run.kpis import apart
 from reports import readable
 from reports.capacity.assess import Capacity
 from reports.capacity.wording import cautions, knee_sentence, law_sentence, limit_sentence

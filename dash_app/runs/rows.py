@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from dash_app.searches import is_of_search
-from dash_app.slo_of_summary import keeps
+from dash_app.capacity.searches import is_of_search
+from dash_app.runs.slo_of_summary import keeps
 from reports.judge.slo import Slo
 from reports.store.store import RunEntry
 from reports.summary.summary import Summary

@@ -8,7 +8,7 @@ from typing import Final
 from dash import html
 
 from dash_app import cards
-from dash_app.settings_diff import Differences
+from dash_app.compare.settings_diff import Differences
 from reports import readable
 from reports.compare.comparison import Comparison, Difference
 from reports.summary.rows import summary_rows

@@ -10,7 +10,7 @@ import numpy as np
 from dash import html
 
 from dash_app import cards
-from dash_app.courses import Courses, Values
+from dash_app.run.courses import Courses, Values
 from reports import readable
 from reports.figures.sparkline import sparkline
 from reports.summary.summary import Summary

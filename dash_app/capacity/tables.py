@@ -8,7 +8,7 @@ from typing import Final
 from dash import html
 
 from dash_app import cards
-from dash_app.searches import Search
+from dash_app.capacity.searches import Search
 from reports import readable
 from reports.capacity.assess import Capacity, JudgedLevel, process_load
 from reports.capacity.saved import host_of

@@ -1,0 +1,1 @@
+"""What the page of a capacity search is made of."""
