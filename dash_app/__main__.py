@@ -5,7 +5,9 @@ What it serves with takes seconds to import: a wrong flag and a busy port are to
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import signal
 import socket
 import sys
@@ -33,11 +35,18 @@ def main(argv: list[str]) -> int:
 
         app = build(settings)
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         print(f"Reports from {settings.runs} on http://{shown}:{port}/  (Ctrl-C ends)", flush=True)
         uvicorn.Server(config).run(sockets=[listener])
     return 0
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a record of uvicorn's tells anything: not that a page still loading was cut off because we stop."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, asyncio.CancelledError) and "timeout graceful shutdown" not in record.getMessage()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -267,7 +267,7 @@ def test_text_in_figures_can_be_read_on_its_card(theme: Theme, name: str) -> Non
 
 
 def test_style_sheet_and_figures_agree_on_colours() -> None:
-    sheet = (Path(__file__).parent.parent / "dash_app/assets/tailgate.css").read_text()
+    sheet = (Path(__file__).parent.parent / "dash_app/assets/style/1-tokens.css").read_text()
     for theme in THEMES.values():
         block = sheet.split(f'[data-mantine-color-scheme="{theme.name}"] {{')[1].split("}")[0]
         tokens = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", block))

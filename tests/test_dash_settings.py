@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import logging
 import socket
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from dash_app.__main__ import _is_news
 from dash_app.settings import parse
 from tests.dash_process import serving
 
@@ -86,6 +89,17 @@ def test_the_command_says_where_it_serves_and_ends_with_0_at_sigterm(tmp_path: P
         assert process.wait(timeout=20) == 0
 
 
+def test_requests_cut_off_at_the_end_are_no_news_and_errors_are() -> None:
+    def record(error: BaseException | None, text: str = "Exception in ASGI application") -> logging.LogRecord:
+        told = (type(error), error, None) if error else None
+        return logging.LogRecord("uvicorn.error", logging.ERROR, "", 1, text, (), told)
+
+    assert not _is_news(record(asyncio.CancelledError()))
+    assert not _is_news(record(None, "Cancel 1 running task(s), timeout graceful shutdown exceeded"))
+    assert _is_news(record(ValueError("a bug")))
+    assert _is_news(record(None))
+
+
 def test_what_takes_long_to_import_is_imported_late() -> None:
     code = "import sys; from dash_app.__main__ import main; print([m for m in sys.modules if m in ('dash', 'plotly')])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
@@ -97,7 +111,7 @@ def test_without_the_password_nothing_is_served(tmp_path: Path) -> None:
     with serving(tmp_path, "--password-file", str(file)) as (address, _):
         right = "Basic " + base64.b64encode(b"anyone:s3cret").decode()
         for wrong in ("", "Basic", "Basic ###", "Bearer s3cret", "Basic " + base64.b64encode(b"a:s3cre").decode()):
-            for path in ("/", "/runs", "/_dash-layout", "/live/history", "/assets/tailgate.css"):
+            for path in ("/", "/runs", "/_dash-layout", "/live/history", "/assets/style/1-tokens.css"):
                 status, body, headers = get(f"http://{address}{path}", Authorization=wrong)
                 assert status == 401, (wrong, path)
                 assert headers["www-authenticate"].startswith("Basic")
@@ -132,5 +146,5 @@ def test_scripts_travel_packed_and_come_out_whole(tmp_path: Path) -> None:
             assert (status, headers["content-encoding"]) == (200, "gzip")
             assert gzip.decompress(packed) == plain
             assert "max-age=31536000" in headers["cache-control"]
-        assert "tailgate.css" in index  # the first page that is opened has its style, whichever it is
+        assert "2-shell.css" in index  # the first page that is opened has its style, whichever it is
         assert "http" not in "".join(re.findall(r'(?:src|href)="([^"]+)"', index)), "everything comes from here"
