@@ -219,10 +219,11 @@ async def test_a_server_says_the_same_in_every_mode(mode: str):
     assert again["results"] == answer["results"]
     assert (answer["cache"], again["cache"]) == ("miss", "hit")
     gemini_ms = answer["timings_ms"]["gemini"]
+    legs_ms = sum(result["latency_ms"] for result in answer["results"])
     if mode == "async":
-        assert 20 <= gemini_ms < 60, "legs did not run at once"
+        assert 20 <= gemini_ms < 0.7 * legs_ms, "legs did not run at once"
     else:
-        assert gemini_ms >= 60, "legs did not run one after another"
+        assert gemini_ms >= 0.99 * legs_ms, "legs did not run one after another"
 
 
 async def test_in_sync_mode_a_request_queues_for_a_worker_also_for_a_hit():
