@@ -85,7 +85,7 @@ test: .venv/.installed-dev ## The test suite, on both cores; three minutes at mo
 test-slow: .venv/.installed-dev ## The tests that need long live runs
 	@$(BIN)/python -m pytest $(SUITE) -m slow $(TEST_FLAGS)
 
-SUITE = -n 3 --dist worksteal  # more than two workers: while one waits for a process, the others use the cores
+SUITE = -n 2 --dist worksteal
 
 lint: .venv/.installed-dev ## ruff: style, imports, docstrings
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

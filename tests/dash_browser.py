@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -27,7 +28,7 @@ FLAGS = [
     "--disable-sync",
 ]
 HEIGHT = 1000
-SETTLE_MS = 15_000
+SETTLE_MS = 30_000
 
 expect.set_options(timeout=SETTLE_MS)  # five seconds are short on a busy machine
 
@@ -129,8 +130,9 @@ class Watched:
 
 
 def _left_behind(request: Request) -> bool:
-    """Whether going to another page cut the header's question short whether a run goes on, asked all the time."""
-    return request.url.endswith("/live/status") and request.failure == "net::ERR_ABORTED"
+    """Whether going to another page cut it short: the header's question whether a run goes on, or a figure under way."""
+    questions = ("/live/status", "/_dash-update-component")
+    return urlsplit(request.url).path in questions and request.failure == "net::ERR_ABORTED"
 
 
 SETTLED = """() => {
