@@ -130,7 +130,7 @@ class Watched:
 
 
 def _left_behind(request: Request) -> bool:
-    """Whether going to another page cut it short: the header's question whether a run goes on, or a figure under way."""
+    """Whether going to another page cut it short: the header's question whether a run goes on, or a figure."""
     questions = ("/live/status", "/_dash-update-component")
     return urlsplit(request.url).path in questions and request.failure == "net::ERR_ABORTED"
 
