@@ -145,6 +145,7 @@ def test_the_slo_is_set_by_slider_and_by_text(wide: Watched, root: Path) -> None
     expect(slider).to_have_count(0)  # no latency to bound
 
 
+@pytest.mark.slow
 def test_another_search_stands_beside(wide: Watched) -> None:
     page = wide.go(f"/capacity/{ASYNC}")
     page.locator("#capacity-beside").click()
@@ -164,6 +165,7 @@ def test_too_few_levels_say_which_command_to_run(wide: Watched) -> None:
     assert page.locator(".empty a").count() == 2
 
 
+@pytest.mark.slow
 def test_the_search_is_reached_from_its_runs(wide: Watched) -> None:
     page = wide.go("/runs")
     page.locator(f'a[href="/capacity/{ASYNC}"]').first.click()

@@ -94,6 +94,7 @@ def test_a_comparison_that_is_refused_shows_the_reason_and_no_verdict(wide: Watc
     expect(page.locator(".banner.warn")).to_contain_text("same run")
 
 
+@pytest.mark.slow
 def test_from_the_table_of_runs_to_swapped_arms_and_another_run(wide: Watched, saved_runs: SavedRuns) -> None:
     page = wide.go("/runs")
     for run_id in (saved_runs.a, saved_runs.b):

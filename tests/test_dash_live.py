@@ -142,6 +142,7 @@ def test_no_frame_is_lost_over_a_restart_of_the_app(chromium: Browser, running: 
         context.close()
 
 
+@pytest.mark.slow
 def test_a_run_that_begins_appears_and_one_that_ends_leads_to_its_report(chromium: Browser, tmp_path: Path) -> None:
     with serving(tmp_path) as (address, _), watching(chromium, f"http://{address}") as watched:
         page = watched.go("/")
@@ -158,6 +159,7 @@ def test_a_run_that_begins_appears_and_one_that_ends_leads_to_its_report(chromiu
         assert "async" in page.locator("h1").inner_text()
 
 
+@pytest.mark.slow
 def test_both_arms_of_an_experiment_are_followed_as_one(chromium: Browser, tmp_path: Path) -> None:
     arms = [
         live_run(tmp_path, Traffic(seconds=20, rate=80), arm=arm, mode=mode, experiment="e")
@@ -174,6 +176,7 @@ def test_both_arms_of_an_experiment_are_followed_as_one(chromium: Browser, tmp_p
         arm.end()
 
 
+@pytest.mark.slow
 def test_pause_holds_the_figures_but_loses_nothing(chromium: Browser, running: LiveRun, tmp_path: Path) -> None:
     running.write(20)
     with serving(tmp_path) as (address, _), watching(chromium, f"http://{address}") as watched:

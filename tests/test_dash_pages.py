@@ -33,6 +33,8 @@ PAGES = {
 }
 """One address of each kind of page, and how it is looked at; pages built alike are not looked at in every way."""
 
+VARIANTS = ("arm B", "short", "aborted")  # of the run's page
+
 
 @pytest.fixture
 def wide(chromium: Browser, app: str):
@@ -40,7 +42,7 @@ def wide(chromium: Browser, app: str):
         yield watched
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in VARIANTS)) for name in PAGES])
 def test_every_page_is_clean_accessible_and_legible(wide: Watched, saved_runs: SavedRuns, name: str) -> None:
     """In both themes at three widths: no console message, nothing serious in axe, no label over another or cut off."""
     path, looks = PAGES[name]
@@ -239,6 +241,7 @@ def choose(page: Page, *run_ids: str) -> None:
         page.locator(f'.ag-center-cols-container [row-id="{run_id}"] .ag-checkbox-input').check()
 
 
+@pytest.mark.slow
 def test_runs_are_compared_tagged_marked_and_deleted(chromium: Browser, tmp_path: Path) -> None:
     from tests.dash_fixtures import Traffic, save_run
 

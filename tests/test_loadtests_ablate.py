@@ -213,6 +213,7 @@ def test_a_cache_is_switched_off_under_load(tmp_path: Path) -> None:
     assert "hit share" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("policy", "word"), [("hedge", "hedge.enabled"), ("nonesuch", "nonesuch")])
 def test_a_policy_that_is_off_or_unknown_is_refused_in_one_line(tmp_path: Path, policy: str, word: str) -> None:
     done = run(tmp_path / "runs", "--policies", policy)

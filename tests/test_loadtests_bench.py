@@ -150,6 +150,7 @@ def somebodys_server() -> Iterator[tuple[str, int]]:
         server.terminate()
 
 
+@pytest.mark.slow
 def test_a_server_of_somebody_else_is_loaded_and_left_alone(
     start: Callable[..., Bench], somebodys_server: tuple[str, int]
 ) -> None:
@@ -166,6 +167,7 @@ def test_a_server_of_somebody_else_is_loaded_and_left_alone(
     assert block.generator_cpu_s > 0
 
 
+@pytest.mark.slow
 def test_a_server_that_is_no_tailgate_is_measured_without_its_help(start: Callable[..., Bench]) -> None:
     class Constant(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -198,6 +200,7 @@ def test_a_server_that_is_no_tailgate_is_measured_without_its_help(start: Callab
     assert summary.cache.hit_share is None
 
 
+@pytest.mark.slow
 def test_every_block_meets_the_fault_script_at_the_same_time(start: Callable[..., Bench], tmp_path: Path) -> None:
     script = tmp_path / "faults.toml"
     script.write_text('[[fault]]\nat_s = 0.7\nfor_s = 0.6\nkind = "quota"\n')
@@ -270,6 +273,7 @@ def test_ctrl_c_while_measuring_keeps_what_was_measured(start: Callable[..., Ben
     assert (run.path / "summary.json").exists()
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_does_not_wait_for_requests_in_flight(start: Callable[..., Bench]) -> None:
     # One thread, 2 s a call, 30 users: a drain would take a minute.
     slow = ["--mode", "sync", "--sync-threads", "1", "--set", "mock.profile=2000ms", "--set", "cache.enabled=false"]
@@ -287,7 +291,7 @@ def test_a_second_ctrl_c_does_not_wait_for_requests_in_flight(start: Callable[..
     assert [run.manifest.status for run in bench.runs()] in (["aborted"], [])
 
 
-@pytest.mark.parametrize("module", ["server", "loadtests.generator.generate"])
+@pytest.mark.parametrize("module", ["server", pytest.param("loadtests.generator.generate", marks=pytest.mark.slow)])
 def test_a_child_that_dies_is_named_and_what_was_measured_is_kept(start: Callable[..., Bench], module: str) -> None:
     bench = start(*LONG)
     bench.wait_for_samples("measure")
@@ -305,6 +309,7 @@ def test_a_child_that_dies_is_named_and_what_was_measured_is_kept(start: Callabl
     assert run.manifest.blocks[0].recorded == run.samples(["status"]).num_rows > 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the kernel ties child to parent on Linux only")
 def test_no_process_outlives_a_runner_that_is_killed(start: Callable[..., Bench]) -> None:
     bench = start(*LONG)

@@ -18,7 +18,7 @@ from tests.generator_process import finish, generator, news, read, run_until
 CLIENTS = ["lean", "fast"]
 
 
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("client", ["lean", pytest.param("fast", marks=pytest.mark.slow)])
 def test_every_answer_is_recorded_once_users_follow_their_seed_and_a_stop_awaits_what_is_in_flight(tmp_path, client):
     with EchoServer(delay_s=lambda: 0.05) as server:
         flags = ("--client", client, "--block", 2, "--first-user", 100, "--seed", 9)

@@ -94,6 +94,7 @@ def trees(tmp_path: Path) -> list[Path]:
     return list((tmp_path / "tmp").glob("*/tree/server/__main__.py"))
 
 
+@pytest.mark.slow
 def test_each_arm_runs_its_own_code_and_ctrl_c_leaves_no_worktree(
     bench: Callable[..., subprocess.Popen[str]], history: dict[str, str], repository: Path, tmp_path: Path
 ) -> None:
@@ -118,6 +119,7 @@ def test_each_arm_runs_its_own_code_and_ctrl_c_leaves_no_worktree(
     assert history["first"][:8] in complaint
 
 
+@pytest.mark.slow
 def test_a_revision_whose_server_does_not_start_is_named_with_its_log(
     bench: Callable[..., subprocess.Popen[str]], history: dict[str, str], tmp_path: Path
 ) -> None:

@@ -169,6 +169,7 @@ def test_a_user_who_comes_back_goes_on_where_the_user_stopped():
     assert [item for _, item in before + after] == [item for _, item in first(workload.user(11), 8)]
 
 
+@pytest.mark.slow
 def test_spike_in_a_real_process_brings_users_and_takes_them_away(tmp_path):
     with EchoServer() as server:
         flags = ("--scenario", "spike", "--warmup", 0.5, "--duration", 8)
@@ -218,6 +219,7 @@ def test_a_stall_is_charged_to_every_arrival_that_fell_into_it_and_no_arrival_is
     assert recorded == len(samples) == errors.total()
 
 
+@pytest.mark.slow
 def test_under_locusts_own_runner_with_workers_a_run_is_made_and_nothing_is_lost(tmp_path):
     command = [
         sys.executable, "-m", "locust", "-f", "loadtests/locustfile.py", "--headless", "--json", "--loglevel=ERROR",

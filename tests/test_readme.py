@@ -89,6 +89,7 @@ def test_every_link_leads_to_a_file() -> None:
     assert [target for target in targets if not (ROOT / target).exists()] == []
 
 
+@pytest.mark.slow
 def test_commands_that_end(checkout: Path, environment: dict[str, str]) -> None:
     for command in TO_THE_END:
         done = subprocess.run(command, shell=True, cwd=checkout, env=environment, capture_output=True, text=True)

@@ -22,6 +22,7 @@ PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 SLICES, SLICE_S = 3, 1.5
 
 
+@pytest.mark.slow
 def test_percentiles_are_those_that_the_server_itself_has_measured(tmp_path: Path) -> None:
     writer = RunStore(tmp_path / "runs").create(manifest(), room_bytes=0)
     with (
@@ -65,6 +66,7 @@ def test_percentiles_are_those_that_the_server_itself_has_measured(tmp_path: Pat
         assert np.median(of_allowed) <= 1.0, f"{name} is off by {of_allowed} of what is allowed, slice by slice"
 
 
+@pytest.mark.slow
 def test_a_stall_shows_for_all_who_arrived_in_it_and_hides_from_who_looks_at_sending(tmp_path: Path) -> None:
     writer = RunStore(tmp_path / "runs").create(manifest(), room_bytes=0)
     flags = ("--scenario", "open", "--users", CONNECTIONS, "--spawn-rate", 100, "--seed", 7)
