@@ -33,6 +33,7 @@ class EchoServer:
         self.arrived_ns: list[int] = []
         self.delay_s = delay_s
         self.spoil = spoil
+        self.open: set[asyncio.Transport] = set()
         self._loop = asyncio.new_event_loop()
         self._up = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -71,6 +72,9 @@ class EchoServer:
         self._up.set()
         self._loop.run_forever()
         server.close()
+        for transport in tuple(self.open):
+            transport.abort()
+        self._loop.run_until_complete(asyncio.sleep(0))  # an aborted socket is closed in the loop's next turn
 
 
 class _Connection(asyncio.Protocol):
@@ -82,6 +86,10 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+        self._server.open.add(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._server.open.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
         self._parser.feed_data(data)
