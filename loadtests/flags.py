@@ -16,7 +16,13 @@ class Help(argparse.ArgumentDefaultsHelpFormatter):
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """A parser whose complaint is one line, with exit code 2."""
+    """The parser of `python -m MODULE`: whole flags only, defaults told, a complaint in one line with exit code 2."""
+
+    def __init__(self, module: str, description: str) -> None:
+        prog = f"python -m {module}"
+        super().__init__(
+            prog, usage=f"{prog} [flags]", description=description, formatter_class=Help, allow_abbrev=False
+        )
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where to look, and exit."""

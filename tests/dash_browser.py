@@ -100,13 +100,31 @@ class Watched:
     page: Page
     base: str
     wrong: list[str] = field(default_factory=list)
+    under_way: set[Request] = field(default_factory=set)
+    left_behind: set[Request] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self.page.on("request", self._begun)
+        self.page.on("requestfinished", lambda r: self.under_way.discard(r))
         self.page.on("console", lambda m: self._note(m.type in ("error", "warning"), f"console {m.type}: {m.text}"))
         self.page.on("pageerror", lambda error: self._note(True, f"page error: {error}"))
-        self.page.on("requestfailed", lambda r: self._note(not _left_behind(r), f"failed: {r.url} {r.failure}"))
+        self.page.on("requestfailed", self._failed)
         self.page.on("response", lambda r: self._note(r.status >= 400, f"{r.status}: {r.url}"))
         self.page.on("request", lambda r: self._note(not r.url.startswith((self.base, "data:", "blob:")), r.url))
+
+    def _begun(self, request: Request) -> None:
+        if request.is_navigation_request():
+            self.leave()
+        self.under_way.add(request)
+
+    def leave(self) -> None:
+        """The page is about to go: what is under way now may be cut short, and only that."""
+        self.left_behind |= self.under_way
+
+    def _failed(self, request: Request) -> None:
+        self.under_way.discard(request)
+        cut_short = request in self.left_behind and request.failure == "net::ERR_ABORTED"
+        self._note(not cut_short, f"failed: {request.url} {request.failure}")
 
     def _note(self, bad: bool, what: str) -> None:
         if bad:
@@ -126,11 +144,6 @@ class Watched:
     def clean(self) -> None:
         """Nothing went wrong so far."""
         assert not self.wrong, "\n".join(self.wrong)
-
-
-def _left_behind(request: Request) -> bool:
-    """Whether going to another page cut it short: what the network or the server refuses has another name."""
-    return request.failure == "net::ERR_ABORTED"
 
 
 SETTLED = """() => {
@@ -156,6 +169,7 @@ def watching(chromium: Browser, base: str, *, width: int = 1600, theme: str = "d
     try:
         yield watched
     finally:
+        watched.leave()
         context.close()
     watched.clean()
 

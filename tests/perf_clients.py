@@ -91,16 +91,6 @@ def wreq(module: Any) -> Post:
     return post
 
 
-def primp(module: Any) -> Post:
-    client = module.AsyncClient(timeout=15)
-
-    async def post(url: str, body: bytes) -> tuple[int, bytes]:
-        response = await client.post(url, headers=HEADERS, content=body)
-        return response.status_code, response.content
-
-    return post
-
-
 def httpx(module: Any) -> Post:
     client = module.AsyncClient(timeout=15)
 
@@ -141,8 +131,8 @@ def aiosonic(module: Any) -> Post:
     return post
 
 
-CANDIDATES = (pyreqwest, pyqwest, wreq, primp, httpx, niquests, curl_cffi, aiosonic)
-ALIKE = {"httpr": httpx, "httpx2": httpx}
+CANDIDATES = (pyreqwest, pyqwest, wreq, httpx, niquests, curl_cffi, aiosonic)
+ALIKE = {"httpr": httpx, "httpx2": httpx, "primp": httpx}
 """Modules whose client is used as another's is."""
 
 

@@ -10,7 +10,7 @@ from typing import cast
 from loadtests.bench.load_flags import add_load_flags, read_load_flags
 from loadtests.bench.options import BenchOptions
 from loadtests.bench.plan import Arm, Mode
-from loadtests.flags import Help, OneLineParser, add_keep_spoiled, whole
+from loadtests.flags import OneLineParser, add_keep_spoiled, whole
 
 POLICIES = ("cache", "retry", "rate_limit", "circuit_breaker", "bulkhead", "deadline")
 """Those that the reference server has on unless told otherwise."""
@@ -47,11 +47,8 @@ def read_options(arguments: Sequence[str]) -> AblateOptions:
 
 def _parser() -> OneLineParser:
     parser = OneLineParser(
-        prog="python -m loadtests ablate",
-        usage="python -m loadtests ablate [flags]",
-        description="Switch off each policy of the server in turn, and tell what each one earns and costs.",
-        formatter_class=Help,
-        allow_abbrev=False,
+        "loadtests ablate",
+        "Switch off each policy of the server in turn, and tell what each one earns and costs.",
     )
     option = parser.add_argument
     option(

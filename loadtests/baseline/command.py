@@ -14,7 +14,7 @@ from loadtests.bench.checks import BenchError, allow_open_files, check_port
 from loadtests.bench.load_flags import add_load_flags, read_load_flags
 from loadtests.bench.options import BenchOptions
 from loadtests.bench.plan import Arm, Mode
-from loadtests.flags import Help, OneLineParser, add_keep_spoiled, whole
+from loadtests.flags import OneLineParser, add_keep_spoiled, whole
 from reports.records.schema import BARE_MODE
 
 
@@ -42,11 +42,8 @@ def arms_of(options: BenchOptions) -> tuple[Arm, Arm]:
 def read_options(arguments: Sequence[str]) -> BenchOptions:
     """The options that some arguments stand for. Ends the process with code 2 and one line where they are wrong."""
     parser = OneLineParser(
-        prog="python -m loadtests baseline",
-        usage="python -m loadtests baseline [flags]",
-        description="Measure a server and a handler that does nothing, in turn; the gate compares their ratio.",
-        formatter_class=Help,
-        allow_abbrev=False,
+        "loadtests baseline",
+        "Measure a server and a handler that does nothing, in turn; the gate compares their ratio.",
     )
     option = parser.add_argument
     option("--users", type=whole(1), default=1000, metavar="N", help="users at the same time")

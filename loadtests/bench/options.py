@@ -10,7 +10,7 @@ from typing import Literal, cast
 from loadtests import scenarios
 from loadtests.bench.plan import Mode, Timing
 from loadtests.bench.revisions import two_revisions
-from loadtests.flags import Help, OneLineParser, add_keep_spoiled, port, rate, seconds, setting, whole
+from loadtests.flags import OneLineParser, add_keep_spoiled, port, rate, seconds, setting, whole
 from loadtests.target import parse_target
 
 
@@ -90,11 +90,8 @@ def read_options(arguments: Sequence[str]) -> BenchOptions:
 
 def _parser() -> OneLineParser:
     parser = OneLineParser(
-        prog="python -m loadtests bench",
-        usage="python -m loadtests bench [flags]",
-        description="Load a server of its own with simulated users, async against sync, and save a report.",
-        formatter_class=Help,
-        allow_abbrev=False,
+        "loadtests bench",
+        "Load a server of its own with simulated users, async against sync, and save a report.",
     )
     option = parser.add_argument
     option("--mode", default="ab", choices=["ab", "async", "sync", "blocking"], help="ab: async against sync, in turn")

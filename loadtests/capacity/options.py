@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from loadtests.bench.load_flags import add_load_flags, read_load_flags
 from loadtests.bench.options import BenchOptions
-from loadtests.flags import Help, OneLineParser, whole
+from loadtests.flags import OneLineParser, whole
 from reports.capacity.search import SearchPlan
 from reports.judge.slo import Slo, SloError, parse_slo
 
@@ -66,11 +66,8 @@ def read_options(arguments: Sequence[str]) -> CapacityOptions:
 
 def _parser() -> OneLineParser:
     parser = OneLineParser(
-        prog="python -m loadtests capacity",
-        usage="python -m loadtests capacity [flags]",
-        description="Find the most users (of an open loop: arrivals a second) that a server holds within an SLO.",
-        formatter_class=Help,
-        allow_abbrev=False,
+        "loadtests capacity",
+        "Find the most users (of an open loop: arrivals a second) that a server holds within an SLO.",
     )
     option = parser.add_argument
     option("--slo", default=DEFAULT_SLO, metavar="EXPR", help="what must hold, e.g. hit.p99<20ms,failed<0.1%%")

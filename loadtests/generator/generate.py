@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from loadtests import scenarios
-from loadtests.flags import Help, OneLineParser, rate, seconds, whole
+from loadtests.flags import OneLineParser, rate, seconds, whole
 from loadtests.target import parse_target
 
 CLIENTS = ("lean", "fast")
@@ -48,10 +48,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _parser() -> OneLineParser:
     parser = OneLineParser(
-        prog="python -m loadtests.generator.generate",
-        description="One load process.",
-        formatter_class=Help,
-        allow_abbrev=False,
+        "loadtests.generator.generate",
+        "One load process.",
     )
     add = parser.add_argument
     add("--url", required=True, help="the server under test, e.g. http://127.0.0.1:8080")
