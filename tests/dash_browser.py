@@ -27,7 +27,7 @@ FLAGS = [
     "--disable-sync",
 ]
 HEIGHT = 1000
-SETTLE_MS = 30_000
+SETTLE_MS = 15_000
 
 expect.set_options(timeout=SETTLE_MS)  # five seconds are short on a busy machine
 
@@ -102,6 +102,7 @@ class Watched:
     wrong: list[str] = field(default_factory=list)
     under_way: set[Request] = field(default_factory=set)
     left_behind: set[Request] = field(default_factory=set)
+    closing: bool = False
 
     def __post_init__(self) -> None:
         self.page.on("request", self._begun)
@@ -114,16 +115,12 @@ class Watched:
 
     def _begun(self, request: Request) -> None:
         if request.is_navigation_request():
-            self.leave()
+            self.left_behind |= self.under_way  # of a page that is being left: these may be cut short, and only these
         self.under_way.add(request)
-
-    def leave(self) -> None:
-        """The page is about to go: what is under way now may be cut short, and only that."""
-        self.left_behind |= self.under_way
 
     def _failed(self, request: Request) -> None:
         self.under_way.discard(request)
-        cut_short = request in self.left_behind and request.failure == "net::ERR_ABORTED"
+        cut_short = (self.closing or request in self.left_behind) and request.failure == "net::ERR_ABORTED"
         self._note(not cut_short, f"failed: {request.url} {request.failure}")
 
     def _note(self, bad: bool, what: str) -> None:
@@ -139,7 +136,13 @@ class Watched:
     def settle(self) -> None:
         """Wait for content and fonts, until nothing moves and every graph has been drawn to the size of its box."""
         self.page.wait_for_selector("#content > *", timeout=SETTLE_MS)
+        until("every callback of the page has its answer", self._answered, SETTLE_MS / 1000)
         self.page.wait_for_function(SETTLED, timeout=SETTLE_MS)
+
+    def _answered(self) -> bool:
+        """A click on what an answer is about to replace would be lost."""
+        self.page.wait_for_timeout(20)  # the browser's events come in while we wait for it
+        return not any("/_dash-update-component" in request.url for request in self.under_way - self.left_behind)
 
     def clean(self) -> None:
         """Nothing went wrong so far."""
@@ -169,7 +172,7 @@ def watching(chromium: Browser, base: str, *, width: int = 1600, theme: str = "d
     try:
         yield watched
     finally:
-        watched.leave()
+        watched.closing = True
         context.close()
     watched.clean()
 

@@ -19,12 +19,11 @@ from dash_app.live.frames import FAILED, HIT, MISS, tick_frame
 from tests.dash_fixtures import Traffic, live_run
 
 TRAFFIC = Traffic(seconds=20, rate=100, storm=(5, 10))
-PATIENCE_S = 30.0  # a bound for a machine that does other things too; nothing waits so long
 
 
 async def collected(messages: Any, number: int) -> list[dict[str, Any]]:
     """The next ``number`` messages."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(5):
         return [orjson.loads(await anext(messages)) for _ in range(number)]
 
 
@@ -67,7 +66,7 @@ async def test_history_and_stream_together_lack_nothing(tmp_path: Path) -> None:
         assert [orjson.loads(f)["seq"] for f in feed.history({run.writer.id: 5}, 900)] == [6, 7]
         assert [orjson.loads(f)["seq"] for f in feed.history({}, 2.5)] == [5, 6, 7]
         run.write(4)
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(5):
             fresh: list[int] = []
             while len(fresh) < 4:
                 message = orjson.loads(await anext(messages))
@@ -113,7 +112,7 @@ async def test_the_end_of_a_run_and_its_removal_are_told(tmp_path: Path) -> None
         run.end()
         shutil.rmtree(other.writer.directory)
         ended: set[str] = set()
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(5):
             while len(ended) < 2:
                 message = orjson.loads(await anext(messages))
                 ended |= {message["run"]} if message["type"] == "ended" else set()
@@ -171,7 +170,7 @@ async def test_a_server_that_is_followed_becomes_frames(tmp_path: Path) -> None:
         async with feed.subscription() as messages:
             subscribed.set()
             frames: list[dict[str, Any]] = []
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(5):
                 while len(frames) < 3:
                     message = orjson.loads(await anext(messages))
                     frames += [message] if message["type"] == "server" else []
@@ -216,7 +215,7 @@ async def kept(feed: Feed, number: int) -> None:
 
 async def server_text(messages: Any) -> str:
     """The first thing said of the server that is not "all is well"."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(5):
         while True:
             message = orjson.loads(await anext(messages))
             if message["type"] == "server-state" and message["text"]:
