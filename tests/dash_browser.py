@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +52,15 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def tab(chromium: Browser) -> Iterator[Page]:
+    """A tab a file: a page opens in it again in a third of the time that one in a fresh browser context takes."""
+    context = chromium.new_context()
+    context.set_default_timeout(SETTLE_MS)
+    yield context.new_page()
+    context.close()
 
 
 @dataclass(frozen=True)
@@ -102,25 +111,29 @@ class Watched:
     wrong: list[str] = field(default_factory=list)
     under_way: set[Request] = field(default_factory=set)
     left_behind: set[Request] = field(default_factory=set)
-    closing: bool = False
+    leaving: bool = False
 
     def __post_init__(self) -> None:
-        self.page.on("request", self._begun)
-        self.page.on("requestfinished", lambda r: self.under_way.discard(r))
-        self.page.on("console", lambda m: self._note(m.type in ("error", "warning"), f"console {m.type}: {m.text}"))
-        self.page.on("pageerror", lambda error: self._note(True, f"page error: {error}"))
-        self.page.on("requestfailed", self._failed)
-        self.page.on("response", lambda r: self._note(r.status >= 400, f"{r.status}: {r.url}"))
-        self.page.on("request", lambda r: self._note(not r.url.startswith((self.base, "data:", "blob:")), r.url))
+        self._listeners: list[tuple[Any, Callable[[Any], None]]] = [
+            ("request", self._begun),
+            ("requestfinished", lambda r: self.under_way.discard(r)),
+            ("requestfailed", self._failed),
+            ("response", lambda r: self._note(r.status >= 400, f"{r.status}: {r.url}")),
+            ("console", lambda m: self._note(m.type in ("error", "warning"), f"console {m.type}: {m.text}")),
+            ("pageerror", lambda error: self._note(True, f"page error: {error}")),
+        ]
+        for event, listener in self._listeners:
+            self.page.on(event, listener)
 
     def _begun(self, request: Request) -> None:
         if request.is_navigation_request():
             self.left_behind |= self.under_way  # of a page that is being left: these may be cut short, and only these
         self.under_way.add(request)
+        self._note(not request.url.startswith((self.base, "data:", "blob:")), request.url)
 
     def _failed(self, request: Request) -> None:
         self.under_way.discard(request)
-        cut_short = (self.closing or request in self.left_behind) and request.failure == "net::ERR_ABORTED"
+        cut_short = (self.leaving or request in self.left_behind) and request.failure == "net::ERR_ABORTED"
         self._note(not cut_short, f"failed: {request.url} {request.failure}")
 
     def _note(self, bad: bool, what: str) -> None:
@@ -144,6 +157,16 @@ class Watched:
         self.page.wait_for_timeout(20)  # the browser's events come in while we wait for it
         return not any("/_dash-update-component" in request.url for request in self.under_way - self.left_behind)
 
+    def leave(self) -> None:
+        """Close what the page holds open and forget what it has stored."""
+        self.leaving = True
+        if self.page.url.startswith(self.base):
+            self.page.evaluate("localStorage.clear(); sessionStorage.clear()")
+        self.page.goto("about:blank")
+        self.page.context.clear_cookies()
+        for event, listener in self._listeners:
+            self.page.remove_listener(event, listener)
+
     def clean(self) -> None:
         """Nothing went wrong so far."""
         assert not self.wrong, "\n".join(self.wrong)
@@ -164,17 +187,23 @@ SETTLED = """() => {
 
 
 @contextmanager
-def watching(chromium: Browser, base: str, *, width: int = 1600, theme: str = "dark", **more: Any) -> Iterator[Watched]:
-    """A fresh page that is held to have done nothing wrong when it is closed."""
-    context = chromium.new_context(viewport={"width": width, "height": HEIGHT}, color_scheme=theme, **more)  # type: ignore[arg-type]
-    context.set_default_timeout(SETTLE_MS)
-    watched = Watched(context.new_page(), base)
+def watching(tab: Page, base: str, *, width: int = 1600, theme: str = "dark") -> Iterator[Watched]:
+    """The tab at the app under ``base``, as if nobody had used it; what it does wrong meanwhile fails at the end."""
+    tab.set_viewport_size({"width": width, "height": HEIGHT})
+    tab.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+    watched = Watched(tab, base)
     try:
         yield watched
     finally:
-        watched.closing = True
-        context.close()
+        watched.leave()
     watched.clean()
+
+
+@pytest.fixture
+def wide(tab: Page, app: str) -> Iterator[Watched]:
+    """The app over the saved runs, dark and 1600 px wide."""
+    with watching(tab, app) as watched:
+        yield watched
 
 
 def axe_violations(page: Page) -> list[str]:

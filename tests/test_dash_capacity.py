@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from reports import readable
 from reports.__main__ import main as reports_main
@@ -43,8 +43,8 @@ def base(root: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def wide(chromium: Browser, base: str) -> Iterator[Watched]:
-    with watching(chromium, base) as watched:
+def wide(tab: Page, base: str) -> Iterator[Watched]:
+    with watching(tab, base) as watched:
         yield watched
 
 
@@ -178,8 +178,8 @@ def test_the_search_is_reached_from_its_runs(wide: Watched) -> None:
     page.wait_for_url(f"**/capacity/{ASYNC}")
 
 
-def test_without_a_search_the_page_says_how_to_make_one(chromium: Browser, tmp_path: Path) -> None:
-    with serving(tmp_path) as (address, _), watching(chromium, f"http://{address}") as watched:
+def test_without_a_search_the_page_says_how_to_make_one(tab: Page, tmp_path: Path) -> None:
+    with serving(tmp_path) as (address, _), watching(tab, f"http://{address}") as watched:
         page = watched.go("/")
         page.keyboard.press("k")
         page.wait_for_url("**/capacity")

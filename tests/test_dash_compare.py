@@ -6,24 +6,18 @@ import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from dash_app.compare.settings_diff import settings_diff
 from reports import readable
 from reports.compare.verdict import compare
 from reports.records.schema import Server
 from reports.store.store import RunStore
-from tests.dash_browser import SavedRuns, Watched, watching
+from tests.dash_browser import SavedRuns, Watched
 from tests.dash_fixtures import T0_NS, Traffic, make_manifest
 from tests.dash_looks import drawn, look_faults, rows
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture
-def wide(chromium: Browser, app: str):
-    with watching(chromium, app) as watched:
-        yield watched
 
 
 def test_the_page_says_what_reports_compare_says(wide: Watched, saved_runs: SavedRuns) -> None:

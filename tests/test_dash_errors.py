@@ -6,21 +6,15 @@ import re
 
 import pyarrow as pa
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from reports import readable
 from reports.records.error_bodies import ErrorBodyWriter
 from reports.records.schema import AGGREGATE_SCHEMA
 from reports.store.store import RunStore
 from reports.summary.failures import failure_kinds, failures
-from tests.dash_browser import SavedRuns, Watched, watching
+from tests.dash_browser import SavedRuns, Watched
 from tests.dash_looks import drawn, look_faults, rows
-
-
-@pytest.fixture
-def wide(chromium: Browser, app: str):
-    with watching(chromium, app) as watched:
-        yield watched
 
 
 @pytest.mark.browser

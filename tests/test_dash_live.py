@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from reports.records.bins import BINS, quantile_ns
-from tests.dash_browser import until, watching
+from tests.dash_browser import Watched, until, watching
 from tests.dash_fixtures import LiveRun, Traffic, live_run
 from tests.dash_looks import look_faults
 from tests.dash_process import serving
@@ -21,9 +22,35 @@ pytestmark = pytest.mark.browser
 TRAFFIC = Traffic(seconds=60, rate=300, users=500, storm=(20, 26))
 
 
+@pytest.fixture(scope="module")
+def live_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("live")
+
+
+@pytest.fixture(scope="module")
+def live_app(live_root: Path) -> Iterator[str]:
+    with serving(live_root) as (address, _):
+        yield f"http://{address}"
+
+
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[LiveRun]:
-    run = live_run(tmp_path, TRAFFIC)
+def root(live_root: Path) -> Iterator[Path]:
+    """Where the followed app looks: empty when a test begins."""
+    yield live_root
+    for run in live_root.iterdir():
+        shutil.rmtree(run)
+
+
+@pytest.fixture
+def live(root: Path, tab: Page, live_app: str) -> Iterator[Watched]:
+    """The app that follows ``root``, dark and 1600 px wide."""
+    with watching(tab, live_app) as watched:
+        yield watched
+
+
+@pytest.fixture
+def running(root: Path) -> Iterator[LiveRun]:
+    run = live_run(root, TRAFFIC)
     yield run
     run.end()
 
@@ -55,64 +82,57 @@ def expected(run: LiveRun) -> dict[str, int]:
     }
 
 
-def test_what_is_shown_is_what_the_ticks_say_and_zoom_survives(
-    chromium: Browser, running: LiveRun, tmp_path: Path
-) -> None:
+def test_what_is_shown_is_what_the_ticks_say_and_zoom_survives(live: Watched, running: LiveRun) -> None:
     running.write(30)
-    with serving(tmp_path) as (address, _), watching(chromium, f"http://{address}") as watched:
-        page = watched.go("/")
-        wait_for_seq(page, 29)
-        assert taken(page) == expected(running)
-        expect(page.locator("#live-title")).to_have_text("async · 7f3a91d")
-        watched.settle()
+    page = live.go("/")
+    wait_for_seq(page, 29)
+    assert taken(page) == expected(running)
+    expect(page.locator("#live-title")).to_have_text("async · 7f3a91d")
+    live.settle()
 
-        page.evaluate("Plotly.relayout('live-latency', {'xaxis.range[0]': 5, 'xaxis.range[1]': 12})")
-        running.write(10)
-        wait_for_seq(page, 39)
-        assert taken(page) == expected(running)
-        page.wait_for_function(
-            "document.getElementById('live-latency').layout.datarevision >= tailgateLive.page.store.version"
-        )
-        shown = page.evaluate(
-            "['live-latency', 'live-load'].map((id) => document.getElementById(id)._fullLayout.xaxis.range)"
-        )
-        assert shown == [[5, 12], [5, 12]]
-        page.evaluate("document.getElementById('live-latency').emit('plotly_doubleclick')")
-        page.wait_for_function("document.getElementById('live-load')._fullLayout.xaxis.range[1] > 35")
+    page.evaluate("Plotly.relayout('live-latency', {'xaxis.range[0]': 5, 'xaxis.range[1]': 12})")
+    running.write(10)
+    wait_for_seq(page, 39)
+    assert taken(page) == expected(running)
+    page.wait_for_function(
+        "document.getElementById('live-latency').layout.datarevision >= tailgateLive.page.store.version"
+    )
+    shown = page.evaluate(
+        "['live-latency', 'live-load'].map((id) => document.getElementById(id)._fullLayout.xaxis.range)"
+    )
+    assert shown == [[5, 12], [5, 12]]
+    page.evaluate("document.getElementById('live-latency').emit('plotly_doubleclick')")
+    page.wait_for_function("document.getElementById('live-load')._fullLayout.xaxis.range[1] > 35")
 
 
-def test_a_live_run_is_accessible_and_legible(chromium: Browser, running: LiveRun, tmp_path: Path) -> None:
+def test_a_live_run_is_accessible_and_legible(live: Watched, running: LiveRun) -> None:
     running.write(45)
-    with serving(tmp_path) as (address, _), watching(chromium, f"http://{address}") as watched:
-        page = watched.go("/")
-        wait_for_seq(page, 44)
-        faults = look_faults(watched, [("dark", 1600), ("dark", 390), ("light", 820), ("light", 390)])
+    page = live.go("/")
+    wait_for_seq(page, 44)
+    faults = look_faults(live, [("dark", 1600), ("dark", 390), ("light", 820), ("light", 390)])
     assert not faults, "\n".join(faults)
 
 
-def test_key_figures_are_of_the_last_ten_seconds(chromium: Browser, running: LiveRun, tmp_path: Path) -> None:
+def test_key_figures_are_of_the_last_ten_seconds(live: Watched, running: LiveRun) -> None:
     running.write(40)
     ended = [row for tick in running.written[-10:] for row in tick["cells"]]
-    with serving(tmp_path) as (address, _), watching(chromium, f"http://{address}") as watched:
-        page = watched.go("/")
-        wait_for_seq(page, 39)
-        expect(page.locator("#live-kpi-throughput .kpi-note")).to_have_text(
-            f"{sum(row[-1] for row in ended):,} requests"
-        )
-        hits = sum(row[-1] for row in ended if row[3] == "hit")
-        expect(page.locator("#live-kpi-hit-share .kpi-note")).to_have_text(f"{hits:,} hits")
-        bins = np.zeros(BINS)
-        for row in ended:
-            if row[3] in ("miss", "collapsed"):
-                bins[row[8]] += row[9]
-        p50 = quantile_ns(bins, 0.5) / 1e9
-        expect(page.locator("#live-kpi-miss-p50 .kpi-value")).to_have_text(f"{p50:.2f}")
+    page = live.go("/")
+    wait_for_seq(page, 39)
+    expect(page.locator("#live-kpi-throughput .kpi-note")).to_have_text(f"{sum(row[-1] for row in ended):,} requests")
+    hits = sum(row[-1] for row in ended if row[3] == "hit")
+    expect(page.locator("#live-kpi-hit-share .kpi-note")).to_have_text(f"{hits:,} hits")
+    bins = np.zeros(BINS)
+    for row in ended:
+        if row[3] in ("miss", "collapsed"):
+            bins[row[8]] += row[9]
+    p50 = quantile_ns(bins, 0.5) / 1e9
+    expect(page.locator("#live-kpi-miss-p50 .kpi-value")).to_have_text(f"{p50:.2f}")
 
 
-def test_quantiles_of_the_browser_are_those_of_the_reports(chromium: Browser, app: str) -> None:
+def test_quantiles_of_the_browser_are_those_of_the_reports(tab: Page, app: str) -> None:
     rng = np.random.default_rng(1)
     rows = [rng.integers(0, 40, BINS) * (rng.random(BINS) < 0.2) for _ in range(20)]
-    with watching(chromium, app) as watched:
+    with watching(tab, app) as watched:
         page = watched.go("/")
         for counts in rows:
             for q in (0.0, 0.5, 0.99, 1.0):
@@ -120,11 +140,11 @@ def test_quantiles_of_the_browser_are_those_of_the_reports(chromium: Browser, ap
                 assert shown == pytest.approx(quantile_ns(counts, q) / 1e6, rel=1e-9)
 
 
-def test_no_frame_is_lost_over_a_restart_of_the_app(chromium: Browser, running: LiveRun, tmp_path: Path) -> None:
+def test_no_frame_is_lost_over_a_restart_of_the_app(chromium: Browser, running: LiveRun, root: Path) -> None:
     running.write(20)
     context = chromium.new_context()  # not watched: a browser reports each refused connection on its console
     page = context.new_page()
-    with serving(tmp_path) as (address, process):
+    with serving(root) as (address, process):
         page.goto(f"http://{address}/")
         page.wait_for_function("window.tailgateLive && tailgateLive.page")
         wait_for_seq(page, 19)
@@ -133,7 +153,7 @@ def test_no_frame_is_lost_over_a_restart_of_the_app(chromium: Browser, running: 
         running.write(7)
         expect(page.locator("#live-banner")).to_contain_text("Reconnecting, data")
         expect(page.locator("#live-root")).to_have_attribute("data-state", "stale")
-    with serving(tmp_path, port=int(address.rpartition(":")[2])):
+    with serving(root, port=int(address.rpartition(":")[2])):
         wait_for_seq(page, 26)
         running.write(5)
         wait_for_seq(page, 31)
@@ -143,54 +163,51 @@ def test_no_frame_is_lost_over_a_restart_of_the_app(chromium: Browser, running: 
 
 
 @pytest.mark.slow
-def test_a_run_that_begins_appears_and_one_that_ends_leads_to_its_report(chromium: Browser, tmp_path: Path) -> None:
-    with serving(tmp_path) as (address, _), watching(chromium, f"http://{address}") as watched:
-        page = watched.go("/")
-        expect(page.locator(".live-idle")).to_be_visible()
-        expect(page.locator(".command code")).to_have_text("make bench")
-        run = live_run(tmp_path, Traffic(seconds=20, rate=50))
-        run.write(12)
-        expect(page.locator(".live-active")).to_be_visible()
-        wait_for_seq(page, 11)
-        run.end()
-        page.locator("#live-banner a").click()
-        page.wait_for_url(f"**/run/{run.writer.id}")
-        watched.settle()
-        assert "async" in page.locator("h1").inner_text()
+def test_a_run_that_begins_appears_and_one_that_ends_leads_to_its_report(live: Watched, root: Path) -> None:
+    page = live.go("/")
+    expect(page.locator(".live-idle")).to_be_visible()
+    expect(page.locator(".command code")).to_have_text("make bench")
+    run = live_run(root, Traffic(seconds=20, rate=50))
+    run.write(12)
+    expect(page.locator(".live-active")).to_be_visible()
+    wait_for_seq(page, 11)
+    run.end()
+    page.locator("#live-banner a").click()
+    page.wait_for_url(f"**/run/{run.writer.id}")
+    live.settle()
+    assert "async" in page.locator("h1").inner_text()
 
 
 @pytest.mark.slow
-def test_both_arms_of_an_experiment_are_followed_as_one(chromium: Browser, tmp_path: Path) -> None:
+def test_both_arms_of_an_experiment_are_followed_as_one(live: Watched, root: Path) -> None:
     arms = [
-        live_run(tmp_path, Traffic(seconds=20, rate=80), arm=arm, mode=mode, experiment="e")
+        live_run(root, Traffic(seconds=20, rate=80), arm=arm, mode=mode, experiment="e")
         for arm, mode in (("A", "sync"), ("B", "async"))
     ]
     for number, arm in enumerate(arms):
         arm.write(5 + number)
-    with serving(tmp_path) as (address, _), watching(chromium, f"http://{address}") as watched:
-        page = watched.go("/")
-        page.wait_for_function("tailgateLive.page.store.seqs.size === 2")
-        until("all frames", lambda: taken(page)["hit"] == sum(arm.count(cache="hit") for arm in arms))
-        expect(page.locator("#live-title")).to_have_text("A sync · 7f3a91d  vs  B async · 7f3a91d")
+    page = live.go("/")
+    page.wait_for_function("tailgateLive.page.store.seqs.size === 2")
+    until("all frames", lambda: taken(page)["hit"] == sum(arm.count(cache="hit") for arm in arms))
+    expect(page.locator("#live-title")).to_have_text("A sync · 7f3a91d  vs  B async · 7f3a91d")
     for arm in arms:
         arm.end()
 
 
 @pytest.mark.slow
-def test_pause_holds_the_figures_but_loses_nothing(chromium: Browser, running: LiveRun, tmp_path: Path) -> None:
+def test_pause_holds_the_figures_but_loses_nothing(live: Watched, running: LiveRun) -> None:
     running.write(20)
-    with serving(tmp_path) as (address, _), watching(chromium, f"http://{address}") as watched:
-        page = watched.go("/")
-        wait_for_seq(page, 19)
-        watched.settle()
-        page.keyboard.press("p")
-        expect(page.locator("#live-pause")).to_have_text("Go on")
-        page.wait_for_timeout(600)
-        drawn = page.evaluate("document.getElementById('live-load').layout.datarevision")
-        running.write(5)
-        wait_for_seq(page, 24)
-        page.wait_for_timeout(700)
-        assert page.evaluate("document.getElementById('live-load').layout.datarevision") == drawn
-        page.keyboard.press("p")
-        page.wait_for_function("(drawn) => document.getElementById('live-load').layout.datarevision > drawn", arg=drawn)
-        assert taken(page) == expected(running)
+    page = live.go("/")
+    wait_for_seq(page, 19)
+    live.settle()
+    page.keyboard.press("p")
+    expect(page.locator("#live-pause")).to_have_text("Go on")
+    page.wait_for_timeout(600)
+    drawn = page.evaluate("document.getElementById('live-load').layout.datarevision")
+    running.write(5)
+    wait_for_seq(page, 24)
+    page.wait_for_timeout(700)
+    assert page.evaluate("document.getElementById('live-load').layout.datarevision") == drawn
+    page.keyboard.press("p")
+    page.wait_for_function("(drawn) => document.getElementById('live-load').layout.datarevision > drawn", arg=drawn)
+    assert taken(page) == expected(running)

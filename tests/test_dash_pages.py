@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from reports import readable
 from reports.figures import THEMES
@@ -34,12 +34,6 @@ PAGES = {
 """One address of each kind of page, and how it is looked at; pages built alike are not looked at in every way."""
 
 VARIANTS = ("arm B", "short", "aborted")  # of the run's page
-
-
-@pytest.fixture
-def wide(chromium: Browser, app: str):
-    with watching(chromium, app) as watched:
-        yield watched
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in VARIANTS)) for name in PAGES])
@@ -242,12 +236,12 @@ def choose(page: Page, *run_ids: str) -> None:
 
 
 @pytest.mark.slow
-def test_runs_are_compared_tagged_marked_and_deleted(chromium: Browser, tmp_path: Path) -> None:
+def test_runs_are_compared_tagged_marked_and_deleted(tab: Page, tmp_path: Path) -> None:
     from tests.dash_fixtures import Traffic, save_run
 
     ids = [save_run(tmp_path, Traffic(seconds=5, rate=40), minute=minute) for minute in range(3)]
     store = RunStore(tmp_path)
-    with serving(tmp_path) as (address, _), watching(chromium, f"http://{address}") as watched:
+    with serving(tmp_path) as (address, _), watching(tab, f"http://{address}") as watched:
         page = watched.go("/runs")
         expect(page.locator("#runs-compare")).to_be_disabled()
         choose(page, ids[0])
@@ -276,8 +270,8 @@ def test_runs_are_compared_tagged_marked_and_deleted(chromium: Browser, tmp_path
         watched.settle()
 
 
-def test_a_first_visit_says_what_to_do(chromium: Browser, tmp_path: Path) -> None:
-    with serving(tmp_path / "none yet") as (address, _), watching(chromium, f"http://{address}") as watched:
+def test_a_first_visit_says_what_to_do(tab: Page, tmp_path: Path) -> None:
+    with serving(tmp_path / "none yet") as (address, _), watching(tab, f"http://{address}") as watched:
         for path in ("/runs", "/"):
             page = watched.go(path)
             expect(page.locator(".command code")).to_have_text("make bench")
