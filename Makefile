@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
+# Set-up compiles nothing: what is run is compiled once and kept, whatever the shell prefers. Else every process does it.
+unexport PYTHONDONTWRITEBYTECODE
 
 # What a run looks like. Each can be set on the command line: make bench USERS=200 DURATION=5
 MODE ?= ab
