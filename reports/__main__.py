@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -46,27 +47,36 @@ class _Parser(argparse.ArgumentParser):
         self.exit(USAGE_ERROR, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
+def _add_runs(parser: argparse.ArgumentParser, default: object) -> None:
+    parser.add_argument(
+        "--runs", type=Path, default=default, metavar="DIR", help=f"where runs are (default: {DEFAULT_ROOT})"
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m reports", description="Saved runs, listed, shown and compared.")
-    parser.add_argument("--runs", type=Path, default=DEFAULT_ROOT, metavar="DIR", help=f"default: {DEFAULT_ROOT}")
+    _add_runs(parser, DEFAULT_ROOT)
+    after_the_command = _Parser(add_help=False)
+    _add_runs(after_the_command, argparse.SUPPRESS)  # or the default would replace what came before the command
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add = partial(commands.add_parser, parents=[after_the_command])
     one = "a run's id, the beginning of one, latest, or latest~1 for the one before"
 
-    listing = commands.add_parser("list", help="all runs, newest first")
+    listing = add("list", help="all runs, newest first")
     listing.set_defaults(command=_list)
 
-    show = commands.add_parser("show", help="one run, or both arms of an experiment")
+    show = add("show", help="one run, or both arms of an experiment")
     show.add_argument(
         "name", nargs="?", default="latest", metavar="RUN", help=f"{one} (default), or an experiment's id"
     )
     show.set_defaults(command=_show)
 
-    compare = commands.add_parser("compare", help="run B against run A, with a verdict")
+    compare = add("compare", help="run B against run A, with a verdict")
     compare.add_argument("a", metavar="A", help=one)
     compare.add_argument("b", metavar="B", help=one)
     compare.set_defaults(command=_compare)
 
-    export = commands.add_parser("export", help="one self-contained HTML file of a run or of an experiment")
+    export = add("export", help="one self-contained HTML file of a run or of an experiment")
     export.add_argument(
         "name", nargs="?", default="latest", metavar="RUN", help=f"{one} (default), or an experiment's id"
     )
@@ -74,20 +84,18 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--theme", choices=("dark", "light"), default="dark")
     export.set_defaults(command=_export)
 
-    judging = commands.add_parser(
-        "gate", help="a run or experiment against an SLO and a baseline, for a build to fail by"
-    )
+    judging = add("gate", help="a run or experiment against an SLO and a baseline, for a build to fail by")
     add_gate_flags(judging)
     judging.set_defaults(command=gate)
 
-    capacity = commands.add_parser("capacity", help="a saved capacity search, judged by another SLO")
+    capacity = add("capacity", help="a saved capacity search, judged by another SLO")
     capacity.add_argument(
         "name", nargs="?", default="latest", metavar="EXPERIMENT", help="its id, or that of a run of it"
     )
     capacity.add_argument("--slo", required=True, metavar="EXPR", help="e.g. " + EXAMPLE.replace("%", "%%"))
     capacity.set_defaults(command=_capacity)
 
-    cost = commands.add_parser("cost", help="what the tokens of a run or experiment cost, and what the cache saved")
+    cost = add("cost", help="what the tokens of a run or experiment cost, and what the cache saved")
     cost.add_argument(
         "name", nargs="?", default="latest", metavar="RUN", help=f"{one} (default), or an experiment's id"
     )

@@ -29,7 +29,8 @@ from server.settings import Settings
 _PREFIX = "TAILGATE_"
 _EPILOG = """\
 Each flag is also an environment variable (--cache.ttl_s is TAILGATE_CACHE__TTL_S) and a key of the --config file
-(ttl_s in table [cache]). A flag beats the variable, which beats the file. A live client's key: GEMINI_API_KEY."""
+(ttl_s in table [cache]). A flag beats the variable, which beats the file. A live client's key: GEMINI_API_KEY.
+Dashes do for underscores: --cache.ttl-s is the same flag."""
 
 
 class UsageError(Exception):
@@ -53,6 +54,14 @@ def load_settings(argv: Sequence[str]) -> tuple[Settings, SecretStr | None]:
             raise UsageError(f"{_PREFIX}{in_variable[1].upper()}: not JSON") from None
         raise UsageError(str(error).removeprefix("error parsing CLI: ")) from None
     return settings, api_key
+
+
+def _as_settings_are_named(argument: str) -> str:
+    """A flag with dashes in its name, as other commands spell theirs, in the spelling of the setting."""
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument[2:].partition("=")
+    return f"--{name.replace('-', '_')}{equals}{value}"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -91,7 +100,7 @@ def _from_sources(argv: Sequence[str]) -> Settings:
             flags: CliSettingsSource[Any] = CliSettingsSource(
                 settings_cls,
                 root_parser=parser,
-                cli_parse_args=list(argv),
+                cli_parse_args=[_as_settings_are_named(argument) for argument in argv],
                 cli_avoid_json=True,
                 cli_hide_none_type=True,
                 cli_use_class_docs_for_groups=True,

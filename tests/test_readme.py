@@ -45,8 +45,9 @@ UNTIL_STOPPED = {
     "make dash": ("8050", "/runs"),
     "python -m server --port 8080": ("8080", "/readyz"),
     "locust -f loadtests/locustfile.py --host http://127.0.0.1:8080": ("8089", "/"),
-    "python -m server --gemini_client builtin": ("8080", "/readyz"),
+    "python -m server --gemini-client builtin": ("8080", "/readyz"),
 }
+OF_A_SERVER = 'make bench BENCH_FLAGS="--host http://127.0.0.1:9000"'
 SETTINGS = ["export GEMINI_API_KEY=..."]
 
 
@@ -74,7 +75,8 @@ def environment() -> dict[str, str]:
 
 
 def test_every_command_is_known() -> None:
-    assert sorted(COMMANDS) == sorted([*BY_CI, *TO_THE_END, *OF_TWO_RUNS, *AT_LENGTH, *UNTIL_STOPPED, *SETTINGS])
+    run_here = [*TO_THE_END, *OF_TWO_RUNS, *AT_LENGTH, *UNTIL_STOPPED, OF_A_SERVER]
+    assert sorted(COMMANDS) == sorted([*BY_CI, *run_here, *SETTINGS])
 
 
 def test_ci_runs_what_this_suite_does_not() -> None:
@@ -131,6 +133,17 @@ def test_commands_that_serve(command: str, checkout: Path, environment: dict[str
     with _running(command.replace(default_port, port), checkout, environment | ports) as process:
         status = _status_of(f"http://127.0.0.1:{port}{path}", process)
         assert status == 200
+
+
+def test_the_command_for_a_server_of_one_s_own(checkout: Path, environment: dict[str, str]) -> None:
+    port = str(_free_port())
+    command = OF_A_SERVER.replace("9000", port).replace('="', '="--ramp 0.2 --warmup 0.2 ')
+    with _running(f"python -m server --port {port}", checkout, environment) as server:
+        assert _status_of(f"http://127.0.0.1:{port}/readyz", server) == 200
+        small = environment | {"USERS": "20", "DURATION": "1"}
+        done = subprocess.run(command, shell=True, cwd=checkout, env=small, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    assert "Saved:" in done.stdout
 
 
 @contextmanager

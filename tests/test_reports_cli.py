@@ -48,6 +48,12 @@ def test_the_list_has_every_run_and_the_damaged_one_s_reason(root: Path, capsys:
             assert latency(s.latency["miss"]["intended"].percentiles["p99"]) in line
 
 
+def test_the_place_of_runs_may_be_named_after_the_command(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = called(root, "list", capsys=capsys)
+    assert main(["list", "--runs", str(root)]) == 0
+    assert capsys.readouterr().out == before[1]
+
+
 def test_an_empty_place_lists_nothing_and_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = called(tmp_path / "none", "list", capsys=capsys)
     assert code == 0

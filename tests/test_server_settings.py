@@ -53,6 +53,14 @@ def test_the_flag_for_the_file_beats_its_variable(monkeypatch, tmp_path: Path):
     assert load_settings(["--config", str(tmp_path / "b.toml")])[0].port == 2
 
 
+def test_dashes_do_for_underscores_in_the_names_of_flags_but_not_in_values():
+    flags = ["--cache.max-entries", "5", "--default-model=gemini-2.5-flash-lite", "--gemini-client", "google-genai"]
+    settings, _ = load_settings(flags)
+    assert settings.cache.max_entries == 5
+    assert settings.default_model == "gemini-2.5-flash-lite"
+    assert settings.gemini_client == "google-genai"
+
+
 def test_lists_are_taken_with_commas_and_again_and_again():
     once = load_settings(["--cors_origins", "http://a,https://b:1"])[0]
     twice = load_settings(["--cors_origins", "http://a", "--cors_origins", "https://b:1"])[0]
