@@ -143,7 +143,13 @@ def _refusal(error: ValidationError) -> MalformedRequest | InvalidRequest:
     found = error.errors(include_url=False, include_context=False, include_input=False)
     if found[0]["type"] == "json_invalid":
         return MalformedRequest(found[0]["msg"])
-    errors = tuple(FieldError(".".join(str(part) for part in each["loc"]), each["msg"], each["type"]) for each in found)
+    # A list that is too short for what was refused in it is no fault of its own.
+    inner = {each["loc"][:length] for each in found for length in range(len(each["loc"]))}
+    errors = tuple(
+        FieldError(".".join(str(part) for part in each["loc"]), each["msg"], each["type"])
+        for each in found
+        if each["loc"] not in inner
+    )
     where = errors[0].loc or "the body"
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return InvalidRequest(f"{where}: {errors[0].msg}{more}", errors=errors)

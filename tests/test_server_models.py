@@ -124,6 +124,13 @@ def test_all_wrong_fields_are_reported_at_once():
     assert {error.loc for error in refusal.value.errors} == {"agent_id", "prompts.1", "zzz"}
 
 
+def test_a_wrong_item_is_not_a_fault_of_its_list_too():
+    with pytest.raises(InvalidRequest) as refusal:
+        parse_request(b'{"agent_id":"a","prompts":[1]}')
+
+    assert [error.loc for error in refusal.value.errors] == ["prompts.0"]
+
+
 def test_a_whole_number_may_be_written_with_a_point():
     request = parse_request((MINIMAL % ',"deadline_ms":8e3,"parameters":{"max_output_tokens":5.0}').encode())
 
