@@ -53,6 +53,7 @@ def retries_over_time(aggregate: pa.Table, *, theme: Theme) -> go.Figure:
         figure.add_annotation(
             text=f"No retries in {int(reached.sum()):,} requests",
             showarrow=False,
+            bgcolor=theme.card,  # over the lines between blocks
             x=0.5,
             y=0.5,
             xref="paper",
