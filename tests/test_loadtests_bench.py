@@ -23,8 +23,8 @@ from reports.store.run import Run
 from reports.store.store import RunStore
 
 ROOT = Path(__file__).resolve().parent.parent
-SMALL = ["--keep-spoiled", "--users", "50", "--duration", "1.5", "--ramp", "0.5", "--warmup", "0.5"]
-LONG = ["--users", "50", "--duration", "60", "--ramp", "1", "--warmup", "0", "--mode", "async"]
+SMALL = ["--keep-spoiled", "--users", "50", "--duration", "1.1", "--ramp", "0.1", "--warmup", "0.25"]
+LONG = ["--users", "50", "--duration", "60", "--ramp", "0.1", "--warmup", "0", "--mode", "async"]
 
 
 class Bench:
@@ -117,7 +117,7 @@ def test_async_against_sync_from_nothing_to_a_report(start: Callable[..., Bench]
         assert (samples["error"] == "").all()
         per_block = samples.groupby("block").size().to_dict()
         for block in manifest.blocks:
-            assert block.measured_s == pytest.approx(1.5)
+            assert block.measured_s == pytest.approx(1.1)
             assert block.recorded == per_block[block.index] == sum(block.server_counted.values())
             outcomes = samples[samples["block"] == block.index]["cache"].astype(str).value_counts().to_dict()
             assert block.server_counted == {f"200/{cache}": count for cache, count in outcomes.items()}
@@ -127,7 +127,7 @@ def test_async_against_sync_from_nothing_to_a_report(start: Callable[..., Bench]
             assert block.generator_lag_ms >= 0
             assert 0 <= block.steal < 1
         assert set(manifest.load_pids) == {int(path.stem.split("-")[1]) for path in run.path.glob("samples-*.parquet")}
-        assert {tick["phase"] for tick in run.ticks()} >= {"ramp", "measure", "idle"}
+        assert {tick["phase"] for tick in run.ticks()} >= {"measure", "idle"}
         seqs = [tick["seq"] for tick in run.ticks()]
         assert seqs == list(range(len(seqs)))
         assert max(np.diff([tick["t"] for tick in run.ticks()])) < 3
@@ -277,8 +277,9 @@ def test_ctrl_c_while_measuring_keeps_what_was_measured(start: Callable[..., Ben
 def test_a_second_ctrl_c_does_not_wait_for_requests_in_flight(start: Callable[..., Bench]) -> None:
     # One thread, 2 s a call, 30 users: a drain would take a minute.
     slow = ["--mode", "sync", "--sync-threads", "1", "--set", "mock.profile=2000ms", "--set", "cache.enabled=false"]
-    bench = start(*slow, "--users", "30", "--duration", "1", "--ramp", "0.1", "--warmup", "1")
+    bench = start(*slow, "--users", "30", "--duration", "1.1", "--ramp", "1.1", "--warmup", "1.1")
     bench.wait_until(lambda: any(tick["phase"] == "drain" for tick in bench.ticks()))
+    assert {tick["phase"] for tick in bench.ticks()} >= {"ramp", "warmup", "measure", "drain"}
     children = bench.children()
     bench.interrupt()
     time.sleep(0.3)

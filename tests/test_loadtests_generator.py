@@ -22,9 +22,9 @@ CLIENTS = ["lean", "fast"]
 def test_every_answer_is_recorded_once_users_follow_their_seed_and_a_stop_awaits_what_is_in_flight(tmp_path, client):
     with EchoServer(delay_s=lambda: 0.05) as server:
         flags = ("--client", client, "--block", 2, "--first-user", 100, "--seed", 9)
-        with generator(tmp_path, server.url, *flags) as process:
+        with generator(tmp_path, server.url, *flags, users=60) as process:
             lines = run_until(process, 40)
-            server.delay_s = lambda: 2.5
+            server.delay_s = lambda: 1.2
             while lines[-1]["in_flight"] < 5:
                 lines.append(news(process))
             stopped_ns = time.time_ns()
@@ -35,7 +35,7 @@ def test_every_answer_is_recorded_once_users_follow_their_seed_and_a_stop_awaits
     assert last == {"done": True, "recorded": server.answered}
     for status in lines[1:]:
         assert set(status) == {"users", "in_flight", "requests", "failures", "lag_ms"}
-        assert (status["users"], status["failures"]) == (20, 0)
+        assert (status["users"], status["failures"]) == (60, 0)
         assert status["lag_ms"] >= 0
 
     assert len(samples) == server.answered == len(server.ids) == len(set(server.ids))
@@ -43,13 +43,13 @@ def test_every_answer_is_recorded_once_users_follow_their_seed_and_a_stop_awaits
     assert kinds == {(200, "", "miss", 1, 2)}
     assert all(s["latency_ns"] >= 50_000_000 and s["sent_at"] >= s["scheduled_at"] for s in samples)
     assert all(s["gemini_ms"] == 1.5 and s["output_tokens"] == 41 for s in samples)
-    assert max(s["sent_at"] for s in samples) < stopped_ns + 1_000_000_000
-    assert any(s["sent_at"] + s["latency_ns"] > stopped_ns + 1_000_000_000 for s in samples)
+    assert max(s["sent_at"] for s in samples) < stopped_ns + 400_000_000
+    assert any(s["sent_at"] + s["latency_ns"] > stopped_ns + 400_000_000 for s in samples)
 
     asked = defaultdict(list)
     for sample in sorted(samples, key=lambda sample: sample["sent_at"]):
         asked[sample["user"]].append(sample["item"])
-    assert set(asked) <= set(range(100, 120))
+    assert set(asked) <= set(range(100, 160))
     workload = Workload(scenarios.load("steady"), seed=9)
     for user, items in asked.items():
         assert items == [item for _, item in itertools.islice(workload.user(user), len(items))]
@@ -124,8 +124,8 @@ def test_a_host_that_is_down_is_a_failure_a_request(tmp_path):
 
 
 def test_killed_it_leaves_everything_but_its_last_second(tmp_path):
-    with EchoServer() as server, generator(tmp_path, server.url, users=50) as process:
-        lines = run_until(process, 60)
+    with EchoServer() as server, generator(tmp_path, server.url, users=100) as process:
+        lines = run_until(process, 40)
         process.kill()
         process.wait()
         assert len(read(tmp_path)) >= lines[-1]["requests"]

@@ -1,10 +1,10 @@
 """One load process: ``python -m loadtests.generator.generate --url URL --scenario steady --users N ... --run-dir DIR``.
 
-Standard output is a protocol, one JSON object a line: first ``{"ready": true, "pid": n}``, then once a second
-``{"users", "in_flight", "requests", "failures", "lag_ms"}`` (``lag_ms`` is the 99th percentile of how late the event
-loop woke a sleeper in that second), last ``{"done": true, "recorded": n}``. SIGTERM or SIGINT ends it: no new request
-starts, those in flight are awaited for ``--stop-timeout`` seconds, all samples are written. Exit codes: 0, 1 when the
-samples could not be written, 2 for what cannot be started.
+Standard output is a protocol, one JSON object a line: first ``{"ready": true, "pid": n}``, then once a second (and
+first as soon as all users are up) ``{"users", "in_flight", "requests", "failures", "lag_ms"}`` (``lag_ms`` is the 99th
+percentile of how late the event loop woke a sleeper since the line before), last ``{"done": true, "recorded": n}``.
+SIGTERM or SIGINT ends it: no new request starts, those in flight are awaited for ``--stop-timeout`` seconds, all
+samples are written. Exit codes: 0, 1 when the samples could not be written, 2 for what cannot be started.
 
 Flags are read before Locust is imported, which takes a second: a mistyped one is told at once.
 """

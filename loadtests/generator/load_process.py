@@ -1,4 +1,4 @@
-"""A load process at work: Locust as a library, users spawned, progress told once a second, an end in good order."""
+"""A load process at work: Locust as a library, users spawned, progress told, an end in good order."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ from loadtests.target import Target
 from loadtests.workload.profile import changes
 from loadtests.workload.scenario import Scenario
 from loadtests.workload.workload import Workload
+
+_REPORT_EVERY_S = 1.0
 
 
 def run(options: argparse.Namespace, scenario: Scenario, target: Target) -> int:
@@ -66,8 +68,8 @@ def run(options: argparse.Namespace, scenario: Scenario, target: Target) -> int:
     gc.set_threshold(50_000, 20, 50)
 
     def report() -> None:
+        full.wait(_REPORT_EVERY_S)  # whoever started the load waits for all users: tell at once that they are up
         while True:
-            gevent.sleep(1.0)
             session.recorder.flush()
             _say(
                 users=runner.user_count,
@@ -76,6 +78,7 @@ def run(options: argparse.Namespace, scenario: Scenario, target: Target) -> int:
                 failures=session.recorder.failures,
                 lag_ms=round(lag.take_p99_ms(), 3),
             )
+            gevent.sleep(_REPORT_EVERY_S)
 
     def follow_schedule() -> None:
         full.wait()
