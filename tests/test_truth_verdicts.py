@@ -72,6 +72,30 @@ def test_ten_percent_more_on_misses_is_found_live_by_a_generator_that_is_not_the
     assert found.refusal or found.differences == printed
 
 
+@pytest.mark.slow
+def test_a_thing_against_itself_live_cannot_tell(tmp_path: Path) -> None:
+    """A tells from A in one bench of twenty, as intervals of 95% may: a second bench that does so too is no luck."""
+    same = ("--set", "cache.max_entries=256", "--ab", "cache.max_entries=256")
+    timing = ("--users", 150, "--ramp", 0.1, "--warmup", 1, "--duration", 4)
+    told = {}
+    for attempt in ("first", "second"):
+        with bench(tmp_path / attempt, *same, *timing) as running:
+            code, out, err = running.end(undisturbed=True)
+            a, b = running.runs()
+        assert (code, err) == (0, "")
+        words = " ".join(out.split())
+        valid = compare(a, b).refusal is None
+        assert ("This run cannot tell" in words or "B is" in words) is valid
+        assert ("No verdict" in words) is not valid
+        # A machine that steals time voids the runs; what their samples would have said is judged all the same.
+        printed, _ = differences(Latencies.of(a), Latencies.of(b))
+        assert {(d.population, d.percentile) for d in printed} >= {("hit", "p50"), ("miss", "p50")}
+        told[attempt] = [d for d in printed if d.direction != "cannot tell"]
+        if not told[attempt]:
+            return
+    pytest.fail(f"both benches tell A from A: {told}")
+
+
 def alternating(seed: int, *, miss_scale: float = 1.0) -> tuple[Latencies, Latencies]:
     """A and B as a bench of 500 steady users measures them: blocks A B B A of 15 s with 12 s between, on one machine.
 
