@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.records.schema import HIT_CACHES, MISS_CACHES, Manifest, Server
+from reports.records.schema import HIT_CACHES, MISS_CACHES, Manifest, Server, Workload
 from reports.store.run import Run
 from reports.store.store import RunStore
 from reports.summary.summarise import summarise
@@ -203,17 +203,56 @@ def test_a_run_without_samples_or_without_a_window_says_so() -> None:
         assert s.cache.hit_share is None
 
 
-def test_an_unsettled_start_is_noticed() -> None:
-    at = np.sort(np.random.default_rng(1).random(4000)) * 10.0
-    slow = np.where(at < 4.0, 5e8 - 1e8 * at, 1e8)
-    noise = np.random.default_rng(2).lognormal(0, 0.1, 4000)
-    for factor, settled in ((slow, False), (1e8, True)):
-        s = summary_of(
-            batch(4000, scheduled_at=T0_NS + (at * 1e9).astype(np.int64), latency_ns=(factor * noise).astype(np.int64))
-        )
-        assert s.warmup is not None
-        assert s.warmup.settled is settled
-        assert (s.warmup.cut_s >= 3.0) is not settled
+def started_apart(latency_ms: np.ndarray, at_s: np.ndarray, **fields: Any) -> Summary:
+    """The summary of requests due ``at_s`` seconds after the window's start."""
+    return summary_of(
+        batch(
+            at_s.size,
+            scheduled_at=T0_NS + (at_s * 1e9).astype(np.int64),
+            latency_ns=(latency_ms * 1e6).astype(np.int64),
+        ),
+        **fields,
+    )
+
+
+@pytest.mark.parametrize("factor", [1.3, 0.7])
+def test_an_unsettled_start_is_noticed_told_and_spoils_no_verdict(factor: float) -> None:
+    rng = np.random.default_rng(1)
+    at = np.sort(rng.random(4000)) * 10.0
+    s = started_apart(100.0 * rng.lognormal(0, 0.1, 4000) * np.where(at < 4.0, factor, 1.0), at)
+    assert s.warmup is not None
+    assert not s.warmup.settled
+    assert s.warmup.cut_s == pytest.approx(4.0, abs=0.5)
+    assert s.warmup.ratio == pytest.approx(factor, rel=0.03)
+    assert (s.warmup.block, s.warmup.population, s.warmup.of_s) == (0, "hit", 10.0)
+    assert s.validity.verdict == "VALID"
+    assert len(s.validity.remarks) == len(s.validity.notes) == 1
+
+
+@pytest.mark.parametrize("size", [240, 4000])
+def test_a_steady_run_with_stragglers_seldom_passes_for_unsettled(size: int) -> None:
+    rng = np.random.default_rng(2)
+    unsettled = 0
+    for _ in range(60):
+        stragglers = np.where(rng.random(size) < 0.01, 20.0, 1.0)
+        s = started_apart(100.0 * rng.lognormal(0, 0.3, size) * stragglers, np.sort(rng.random(size)) * 10.0)
+        unsettled += bool(s.validity.notes)
+    assert unsettled <= 2
+
+
+def test_a_start_a_little_apart_is_settled_and_one_that_is_meant_to_change_is_not_looked_at() -> None:
+    rng = np.random.default_rng(3)
+    at = np.sort(rng.random(4000)) * 10.0
+    noise = 100.0 * rng.lognormal(0, 0.1, 4000)
+    close = started_apart(noise * np.where(at < 4.0, 1.03, 1.0), at)
+    assert close.warmup is not None
+    assert close.warmup.cut_s > 3.0
+    assert close.warmup.settled
+    apart = noise * np.where(at < 4.0, 1.3, 1.0)
+    profile = Workload.of({"profile": [{"at": 0.0, "users": 0.2, "over": 0.0}]})
+    faults = Server(config={"settings": {"mock": {"faults": "brownout.toml"}}})
+    assert started_apart(apart, at, workload=profile).warmup is None
+    assert started_apart(apart, at, server=faults).warmup is None
 
 
 def test_the_expected_hit_share_needs_catalogue_and_cache(run: Run) -> None:
@@ -231,6 +270,10 @@ def test_the_expected_hit_share_needs_catalogue_and_cache(run: Run) -> None:
     assert summary_of(mixed(), server=known).cache.expected_share is None
     off = Server(config={"settings": {"cache": cache | {"enabled": False}}})
     assert summary_of(mixed(), workload=asked.workload, server=off).cache.expected_share is None
+    in_sessions = asked.workload.model_copy(
+        update={"parameters": asked.workload.parameters | {"load": {"kind": "Sessions"}}}
+    )
+    assert summary_of(mixed(), workload=in_sessions, server=known).cache.expected_share is None
 
 
 def test_the_same_samples_give_the_same_summary_to_the_last_digit(run: Run, tmp_path: Path) -> None:

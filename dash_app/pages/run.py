@@ -202,7 +202,7 @@ def _remarks(opened: OpenRun) -> list[html.Div]:
         )
     remarks += [
         cards.banner([html.Strong(reason.what), f": {reason.advice}"], tone="warn")
-        for reason in (*opened.summary.validity.reasons, *opened.summary.validity.left_out)
+        for reason in opened.summary.validity.remarks
     ]
     return remarks
 

@@ -17,7 +17,6 @@ import numpy.typing as npt
 from scipy.special import ndtri, stdtrit
 
 from reports.compare.comparison import Comparison, Difference, Direction
-from reports.readable import number
 from reports.records.schema import POPULATIONS, Block, Manifest, Population
 from reports.statistics.bootstrap import MIN_CHUNKS, REPLICATES, ChunkCounts, Floats, resample_weights, run_length
 from reports.statistics.chunks import Chunks
@@ -274,11 +273,7 @@ def _cautions(a: Manifest, b: Manifest, summary_a: Summary, summary_b: Summary, 
                 f"{left_out} of {len(manifest.blocks)} blocks of {arm} are left out: spoiled, or beside a spoiled one"
             )
     for arm, summary in (("A", summary_a), ("B", summary_b)):
-        if summary.warmup is not None and not summary.warmup.settled:
-            cautions.append(
-                f"{arm} may not have settled: {number(summary.warmup.cut_s, 's')} of a block's measured time look like "
-                "warm-up (MSER-5); a longer --warmup cuts them"
-            )
+        cautions += [f"{arm}: {note.what}; {note.advice}" for note in summary.validity.notes]
     if a.experiment is None or a.experiment != b.experiment:
         cautions.append("the runs did not alternate in one experiment: what changed in between counts as B's doing")
     cautions += [f"{arm} was {m.status}: {m.reason}" for arm, m in (("A", a), ("B", b)) if m.status != "complete"]

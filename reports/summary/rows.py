@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from reports.readable import DASH, count, latency, number, share
+from reports.readable import DASH, change, count, latency, number, share
 from reports.records.schema import HIT_CACHES, MISS_CACHES, POPULATIONS, Population
 from reports.statistics.percentiles import samples_needed
 from reports.summary.summary import LATENCY_KINDS, PERCENTILES, Summary
@@ -69,7 +69,7 @@ def _groups(summaries: Sequence[Summary]) -> list[list[_Line]]:
         [
             _Line("hit share", lambda s: share(s.cache.hit_share), lambda s: s.cache.hit_share),
             _Line("  with collapsed", lambda s: share(s.cache.served_share) if s.cache.expected_share else DASH),
-            _Line("  expected (Che)", lambda s: share(s.cache.expected_share)),
+            _Line("  expected once warm (Che)", lambda s: share(s.cache.expected_share)),
             *(_Line(f"  {cache}", partial(_cache_text, cache=cache)) for cache in (*HIT_CACHES, *MISS_CACHES)),
         ],
         [
@@ -87,7 +87,7 @@ def _groups(summaries: Sequence[Summary]) -> list[list[_Line]]:
             _Line("generator CPU", lambda s: number(s.cpu.generator_us, "µs/req"), lambda s: s.cpu.generator_us),
             _Line("in flight, Little's law", lambda s: number(s.little.expected if s.little else None)),
             _Line("in flight, counted", lambda s: number(s.little.observed if s.little else None)),
-            _Line("warm-up left (MSER-5)", _warmup_text),
+            _Line("unsettled start (MSER-5)", _warmup_text),
         ],
         [
             _Line("failed", lambda s: f"{count(s.failures)} ({share(s.failed_share)})"),
@@ -135,9 +135,10 @@ def _interval_text(summary: Summary, population: Population, name: str) -> str:
 
 
 def _warmup_text(summary: Summary) -> str:
-    if summary.warmup is None:
+    start = summary.warmup
+    if start is None:
         return DASH
-    return f"{number(summary.warmup.cut_s, 's')}, {'settled' if summary.warmup.settled else 'not settled'}"
+    return "none" if start.settled else f"{number(start.cut_s, 's')}, {start.population} {change(start.ratio)}"
 
 
 def _cache_text(summary: Summary, cache: str) -> str:

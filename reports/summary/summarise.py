@@ -17,8 +17,8 @@ from reports.statistics.bootstrap import ChunkCounts, quantile_intervals
 from reports.statistics.chunks import Chunks
 from reports.statistics.percentiles import enough_samples, quantiles
 from reports.statistics.popularity import expected_hit_share
-from reports.statistics.warmup import transient
 from reports.summary.collect import POPULATION_CODE, Collected, ReadBatches, collect
+from reports.summary.settled import notes, warmup
 from reports.summary.summary import (
     PERCENTILES,
     Attempts,
@@ -31,16 +31,12 @@ from reports.summary.summary import (
     Stage,
     Summary,
     Tokens,
-    WarmUp,
     Window,
 )
 from reports.summary.validity import judge
 
-WARMUP_SLOTS: Final = 200
-"""Slots of time per block whose mean latencies MSER-5 looks at."""
-
-SETTLED_SHARE: Final = 0.1
-"""A block has settled if its transient is no longer than this share of its measured window."""
+INDEPENDENT: Final = ("Think", "PoissonArrivals", "ConstantArrivals")
+"""Load models whose requests are drawn independently of each other, as the manifest names them."""
 
 
 def summarise(manifest: Manifest, read: ReadBatches, *, slo_ms: float | None = None) -> Summary:
@@ -49,6 +45,7 @@ def summarise(manifest: Manifest, read: ReadBatches, *, slo_ms: float | None = N
     seconds = manifest.measured_s
     within_slo = found.successes if slo_ms is None else int((found.intended_ns <= slo_ms * 1e6).sum())
     reconciliation = _reconcile(manifest, found)
+    start = warmup(manifest, found)
     return Summary(
         run_id=manifest.id,
         requests=found.requests,
@@ -65,7 +62,7 @@ def summarise(manifest: Manifest, read: ReadBatches, *, slo_ms: float | None = N
         tokens=Tokens(**found.tokens),
         reconciliation=reconciliation,
         window=_window(manifest, found),
-        warmup=_warmup(manifest, found),
+        warmup=start,
         little=_little(found, seconds),
         validity=judge(
             manifest.blocks,
@@ -73,6 +70,7 @@ def summarise(manifest: Manifest, read: ReadBatches, *, slo_ms: float | None = N
             mismatches=found.mismatches,
             reconciliation=reconciliation,
             block_medians_ms={p: _block_medians(found, p) for p in POPULATIONS},
+            notes=notes(start),
         ),
         stages=_stages(found, read),
         latency={p: _latencies(manifest, found, p) for p in POPULATIONS},
@@ -142,8 +140,13 @@ def _cache(manifest: Manifest, found: Collected) -> CacheOutcomes:
 
 
 def _expected_share(manifest: Manifest, found: Collected) -> float | None:
-    """From a Zipf catalogue in the workload and an enabled cache in the server's settings, where both are known."""
+    """From a Zipf catalogue in the workload and an enabled cache in the server's settings, where both are known.
+
+    Only of requests that are drawn independently: sessions ask again, and a stampede asks what is new.
+    """
     try:
+        if manifest.workload.parameters.get("load", {}).get("kind", INDEPENDENT[0]) not in INDEPENDENT:
+            return None
         catalogue = manifest.workload.parameters["catalogue"]
         cache = manifest.server.config["settings"]["cache"] if manifest.server else {}
         if not cache["enabled"] or not manifest.measured_s:
@@ -220,23 +223,6 @@ def _window(manifest: Manifest, found: Collected) -> Window:
         if measured
         else "nothing was measured",
     )
-
-
-def _warmup(manifest: Manifest, found: Collected) -> WarmUp | None:
-    cuts = []
-    for b in manifest.blocks:
-        slot_ms = b.measured_s * 1000.0 / WARMUP_SLOTS
-        for code in POPULATION_CODE.values() if slot_ms else ():
-            mine = (found.block == b.index) & (found.success_population == code)
-            slot = np.minimum(found.scheduled_ms[mine] / slot_ms, WARMUP_SLOTS - 1).astype(np.int64)
-            count = np.bincount(slot, minlength=WARMUP_SLOTS)
-            total = np.bincount(slot, weights=found.intended_ns[mine], minlength=WARMUP_SLOTS)
-            if (count > 0).sum() >= WARMUP_SLOTS // 2:
-                means = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-                cuts.append((transient(means) * slot_ms / 1000.0, b.measured_s))
-    if not cuts:
-        return None
-    return WarmUp(cut_s=max(cut for cut, _ in cuts), settled=all(cut <= SETTLED_SHARE * span for cut, span in cuts))
 
 
 def _little(found: Collected, seconds: float) -> Little | None:

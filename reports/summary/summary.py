@@ -114,10 +114,18 @@ class Window(_Model):
 
 
 class WarmUp(_Model):
-    """MSER-5 on the measured window: seconds of a clear transient at the start of a block, of the worst population."""
+    """MSER-5 on the measured window, of the block and population whose start differs most from what follows.
+
+    ``cut_s``: seconds of a clear transient at its start, 0 if there is none, ``of_s`` its measured seconds; ``ratio``:
+    latency in that time by latency after it (geometric means).
+    """
 
     cut_s: float
     settled: bool
+    block: int = 0
+    of_s: float = 0.0
+    population: Population = "miss"
+    ratio: float = 1.0
 
 
 class Little(_Model):
@@ -128,7 +136,7 @@ class Little(_Model):
 
 
 class Reason(_Model):
-    """Why a run is not VALID, and what to do about it."""
+    """Why a run is not VALID, or what else to know of it, and what to do about it."""
 
     what: str
     advice: str
@@ -138,11 +146,18 @@ class Validity(_Model):
     """Whether the figures are the server's. Anything but VALID never yields a verdict.
 
     ``left_out``: blocks that count nowhere, and so not in the verdict either, with what spoiled them.
+    ``notes`` limit what the figures mean without spoiling a verdict.
     """
 
     verdict: Verdict
     reasons: list[Reason] = Field(default_factory=list)
     left_out: list[Reason] = Field(default_factory=list)
+    notes: list[Reason] = Field(default_factory=list)
+
+    @property
+    def remarks(self) -> list[Reason]:
+        """All of them, the gravest first."""
+        return [*self.reasons, *self.left_out, *self.notes]
 
 
 class Tokens(_Model):

@@ -44,6 +44,7 @@ def judge(
     mismatches: int,
     reconciliation: Reconciliation,
     block_medians_ms: Mapping[Population, Sequence[float]],
+    notes: Sequence[Reason] = (),
 ) -> Validity:
     """The verdict on a run with its reasons. The generator's limits outrank noise, which they may have caused.
 
@@ -65,6 +66,7 @@ def judge(
             for b in blocks
             if b.left_out is not None
         ],
+        notes=list(notes),
     )
 
 

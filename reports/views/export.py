@@ -78,10 +78,7 @@ def _heading(run: Run, summary: Summary) -> str:
     status = (
         "" if m.status == "complete" else f" <b class='bad'>{escape(m.status)}: {escape(m.reason or 'no reason')}</b>"
     )
-    reasons = "".join(
-        f"<br>{escape(reason.what)}: {escape(reason.advice)}."
-        for reason in (*summary.validity.reasons, *summary.validity.left_out)
-    )
+    reasons = "".join(f"<br>{escape(reason.what)}: {escape(reason.advice)}." for reason in summary.validity.remarks)
     return (
         f"<p><code>{escape(m.id)}</code> <b class='{'good' if verdict == 'VALID' else 'bad'}'>{verdict}</b>{status}<br>"
         f"{count(m.users)} users, seed {m.seed}, {number(summary.window.measured_s, 's')} measured in "

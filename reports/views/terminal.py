@@ -14,6 +14,7 @@ from reports.compare.comparison import Comparison
 from reports.compare.verdict import compare
 from reports.readable import DASH, change, count, latency, number, share
 from reports.records.schema import POPULATIONS, STAGES, Manifest
+from reports.statistics.bootstrap import MIN_CHUNKS
 from reports.store.run import Run
 from reports.store.store import RunEntry
 from reports.summary.rows import printed, summary_rows
@@ -82,6 +83,8 @@ def print_run(console: Console, run: Run) -> None:
     console.print(_heading(run.manifest, summary))
     console.print(_figures([("", summary)]))
     console.print(_stages(summary))
+    if not any(of["intended"].intervals for of in summary.latency.values()):
+        console.print(Text(f"No 95% intervals: they need requests in at least {MIN_CHUNKS} seconds.", "dim"))
     console.print(_method(summary))
     _print_validity(console, "", summary)
 
@@ -132,17 +135,22 @@ def _heading(manifest: Manifest, summary: Summary) -> Text:
 
 
 def _figures(summaries: Sequence[tuple[str, Summary]]) -> Table:
-    two = len(summaries) == 2
+    """The rows; of two runs with their ratios, of one with its intervals if it has any."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     groups = summary_rows([summary for _, summary in summaries])
-    rows = [(row.name, *row.texts, row.ratio if two else row.interval) for group in groups for row in group]
-    names = ("", *(name for name, _ in summaries), "B / A" if two else "95% interval")
-    for name, texts in zip(names, zip(*rows, strict=True), strict=True):
+    names = ["", *(name for name, _ in summaries)]
+    if len(summaries) == 2:
+        names.append("B / A")
+        cells = [[[row.name, *row.texts, row.ratio] for row in group] for group in groups]
+    else:
+        cells = [[[row.name, *row.texts, row.interval] for row in group] for group in groups]
+        names.append("95% interval" if any(row[-1] for group in cells for row in group) else "")
+    for name, texts in zip(names, zip(*(row for group in cells for row in group), strict=True), strict=True):
         width = max(map(len, texts))  # a long label may wrap, a figure may not
         table.add_column(name, justify="right" if table.columns else "left", min_width=width)
-    for group in groups:
+    for group in cells:
         for row in group:
-            table.add_row(row.name, *row.texts, row.ratio if two else row.interval)
+            table.add_row(*row)
         table.add_section()
     return table
 
@@ -181,7 +189,7 @@ def _print_validity(console: Console, prefix: str, summary: Summary) -> None:
     if r.matches is not None:
         text.append(f"  {count(r.recorded)} replies recorded, {count(r.counted)} counted by the server", "dim")
     console.print(text)
-    for reason in (*summary.validity.reasons, *summary.validity.left_out):
+    for reason in summary.validity.remarks:
         console.print(Text(f"  {reason.what}: {reason.advice}.", "yellow"))
 
 
