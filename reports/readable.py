@@ -50,11 +50,18 @@ def count(whole: int | None) -> str:
 
 
 def change(ratio: float) -> str:
-    """A ratio as a signed change: 0.9 is ``-10.0%``, 3.2 is ``+220%``; from 10 on the ratio itself, ``×16.4``."""
+    """A ratio as a change: 0.9 is ``-10.0%``, 3.2 is ``+220%``; from tenfold on a factor: ``×16.4``, ``÷16.4``."""
     if ratio >= 10.0:
         return f"×{three_digits(ratio)}"
+    if 0 < ratio <= 0.1:
+        return f"÷{three_digits(1.0 / ratio)}"
     percent = (ratio - 1.0) * 100.0
     return f"{percent:+,.0f}%" if abs(percent) >= 99.95 else f"{percent:+.1f}%"
+
+
+def either_way(fraction: float) -> str:
+    """A relative change up or down: 0.08 is ``±8.0%``; from twofold on a factor, as there is no ``-120%``."""
+    return f"±{fraction * 100:.1f}%" if fraction < 1.0 else f"a factor of {three_digits(1.0 + fraction)}"
 
 
 def elapsed(seconds: float) -> str:

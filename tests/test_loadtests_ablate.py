@@ -20,6 +20,7 @@ from reports.cost.pricing import Price
 from reports.store.blocks import block_figures, nearest_pairs
 from reports.store.run import Run
 from reports.store.store import RunStore
+from server.settings import Settings
 from tests.measured_runs import Stretch, minutes_later, save_measured
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -163,6 +164,12 @@ def test_each_arm_lacks_one_policy_and_blocks_go_there_and_back() -> None:
     order = [options.arms.index(arm) for arm in in_alternation(options.arms, options.bench.rounds)]
     assert order == [0, 1, 2, 2, 1, 0] * 2
     assert read_options([]).policies == POLICIES
+
+
+def test_every_policy_that_the_server_has_on_is_switched_off_in_turn() -> None:
+    groups = Settings().model_dump()
+    on = {name for name, group in groups.items() if isinstance(group, dict) and group.get("enabled")}
+    assert set(POLICIES) == on
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def _difference(d: Difference) -> list[cards.Children]:
         readable.change(d.ratio),
         f"{readable.change(d.low)} … {readable.change(d.high)}",
         html.Span(f"{_SIGN[d.direction]} {d.direction}", className=f"delta-{_TONE[d.direction]}"),
-        f"±{d.detectable * 100:.1f}%",
+        readable.either_way(d.detectable),
     ]
 
 

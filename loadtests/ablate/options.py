@@ -12,7 +12,7 @@ from loadtests.bench.options import BenchOptions
 from loadtests.bench.plan import Arm, Mode
 from loadtests.flags import OneLineParser, add_keep_spoiled, whole
 
-POLICIES = ("cache", "retry", "rate_limit", "circuit_breaker", "bulkhead", "deadline")
+POLICIES = ("cache", "retry", "rate_limit", "circuit_breaker", "bulkhead", "deadline", "track")
 """Those that the reference server has on unless told otherwise."""
 
 

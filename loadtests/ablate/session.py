@@ -53,8 +53,9 @@ async def run_ablation(options: AblateOptions, console: Console, errors: Console
 
     session = await run_session("ablate", options.bench, make, console, errors)
     code = say_how_it_ended("ablate", session, errors)
+    labels = {record.writer.directory: record.writer.manifest.label for record in session.experiment.records}
     for directory in session.kept:
-        console.print(f"Saved: {directory}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"Saved: {directory} ({labels[directory]})", highlight=False, markup=False, soft_wrap=True)
     if session.outcome.status != "complete" or code:
         return code
     store = RunStore(options.bench.runs)
@@ -63,4 +64,6 @@ async def run_ablation(options: AblateOptions, console: Console, errors: Console
     price = prices.models[model_of(server.config if server else {}, prices)]
     ablations = [ablate(policy, base, run, price) for policy, run in zip(options.policies, others, strict=True)]
     print_ablations(console, ablations, prices.currency)
+    if "track" in options.policies:
+        console.print("track can only cost here: what it earns is what /metrics tells of Gemini calls.", style="dim")
     return EXIT_INVALID if any(ablation.refusal for ablation in ablations) else 0

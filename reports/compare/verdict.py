@@ -128,9 +128,8 @@ def differences(a: Latencies, b: Latencies, *, seed: int = 0) -> tuple[list[Diff
     if not verdicts:
         return [], []
     width = _simultaneous_width(verdicts, _independent_runs(a, b))
-    found = [row.difference(width) for row in rows]
-    printed = [d for d in found if d.percentile in PERCENTILES]
-    return printed, sorted(found, key=lambda d: (d.population, d.q))
+    found = sorted((row.difference(width) for row in rows), key=lambda d: (d.population, d.q))
+    return [d for d in found if d.percentile in PERCENTILES], found
 
 
 def _asked(count: int) -> dict[str, float]:

@@ -69,7 +69,7 @@ def _groups(summaries: Sequence[Summary]) -> list[list[_Line]]:
         [
             _Line("hit share", lambda s: share(s.cache.hit_share), lambda s: s.cache.hit_share),
             _Line("  with collapsed", lambda s: share(s.cache.served_share) if s.cache.expected_share else DASH),
-            _Line("  expected once warm (Che)", lambda s: share(s.cache.expected_share)),
+            _Line("  once warm (Che)", lambda s: share(s.cache.expected_share)),
             *(_Line(f"  {cache}", partial(_cache_text, cache=cache)) for cache in (*HIT_CACHES, *MISS_CACHES)),
         ],
         [
@@ -87,7 +87,7 @@ def _groups(summaries: Sequence[Summary]) -> list[list[_Line]]:
             _Line("generator CPU", lambda s: number(s.cpu.generator_us, "µs/req"), lambda s: s.cpu.generator_us),
             _Line("in flight, Little's law", lambda s: number(s.little.expected if s.little else None)),
             _Line("in flight, counted", lambda s: number(s.little.observed if s.little else None)),
-            _Line("unsettled start (MSER-5)", _warmup_text),
+            _Line("unsettled start", _warmup_text),
         ],
         [
             _Line("failed", lambda s: f"{count(s.failures)} ({share(s.failed_share)})"),

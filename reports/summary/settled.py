@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from reports.readable import change, number
+from reports.readable import number
 from reports.records.schema import Block, Manifest, Population
 from reports.statistics.warmup import BATCH, transient
 from reports.summary.collect import POPULATION_CODE, Collected
@@ -81,19 +81,16 @@ def notes(start: WarmUp | None) -> list[Reason]:
     if start is None or start.settled:
         return []
     plural = "hits" if start.population == "hit" else "misses"
-    first = f"in the first {number(start.cut_s, 's')} of the {number(start.of_s, 's')} measured, {plural} took"
-    differs = change(start.ratio).lstrip("+-")
+    first = (
+        f"in the first {number(start.cut_s, 's')} of the {number(start.of_s, 's')} measured, {plural} took "
+        f"{number(start.ratio)} times as long as after (MSER-5)"
+    )
     if start.ratio > 1.0:
-        return [
-            Reason(
-                what=f"block {start.block + 1} had not settled: {first} {differs} longer than after (MSER-5)",
-                advice="it is in the percentiles; a longer --warmup leaves it out",
-            )
-        ]
-    return [
-        Reason(
-            what=f"block {start.block + 1} did not keep its speed: {first} {differs} less time than after (MSER-5)",
-            advice="the server or the machine grew slower meanwhile, and the percentiles are of both; look at latency "
-            "over time (make dash), and repeat",
+        what, advice = "had not settled", "it is in the percentiles; a longer --warmup leaves it out"
+    else:
+        what = "did not keep its speed"
+        advice = (
+            "the server or the machine grew slower meanwhile, and the percentiles are of both; look at latency over "
+            "time (make dash), and repeat"
         )
-    ]
+    return [Reason(what=f"block {start.block + 1} {what}: {first}", advice=advice)]

@@ -46,6 +46,7 @@ def export_html(runs: Sequence[Run], theme: Theme, *, slo_ms: float | None = Non
         subtitle = "change of each percentile with its 95% interval"
         cards.append(_card("B relative to A", subtitle, _drawn(relative_change(comparison, theme=theme)), wide=True))
     cards.append(_card("Figures", "all populations apart", _table(names, summaries), wide=True))
+    headings = "".join(_heading(*pair, alone=len(runs) == 1) for pair in zip(runs, summaries, strict=True))
     return f"""<!DOCTYPE html>
 <html lang="en" data-theme="{theme.name}">
 <head>
@@ -58,7 +59,7 @@ def export_html(runs: Sequence[Run], theme: Theme, *, slo_ms: float | None = Non
 <script>{get_plotlyjs()}</script>
 </head>
 <body>
-<header><h1>{escape(title)}</h1>{"".join(_heading(run, summary) for run, summary in zip(runs, summaries, strict=True))}
+<header><h1>{escape(title)}</h1>{headings}
 </header>
 <main>{"".join(cards)}</main>
 <footer>Latency from the intended start, in brackets from the send; exact percentiles of successes, interpolated as
@@ -73,7 +74,7 @@ def _variables(theme: Theme) -> str:
     return " ".join(f"--{name}: {getattr(theme, name)};" for name in names)
 
 
-def _heading(run: Run, summary: Summary) -> str:
+def _heading(run: Run, summary: Summary, *, alone: bool) -> str:
     m, verdict = run.manifest, summary.validity.verdict
     status = (
         "" if m.status == "complete" else f" <b class='bad'>{escape(m.status)}: {escape(m.reason or 'no reason')}</b>"

@@ -12,13 +12,13 @@ from rich.text import Text
 
 from reports.compare.comparison import Comparison
 from reports.compare.verdict import compare
-from reports.readable import DASH, change, count, latency, number, share
+from reports.readable import DASH, change, count, either_way, latency, number, share
 from reports.records.schema import POPULATIONS, STAGES, Manifest
 from reports.statistics.bootstrap import MIN_CHUNKS
 from reports.store.run import Run
 from reports.store.store import RunEntry
 from reports.summary.rows import printed, summary_rows
-from reports.summary.summary import Summary
+from reports.summary.summary import Reason, Summary
 
 _VERDICT_STYLE = {"VALID": "green", "GENERATOR-BOUND": "bold yellow", "NOISY": "bold yellow"}
 _DIRECTION_STYLE = {"faster": "green", "slower": "red", "cannot tell": "yellow"}
@@ -86,7 +86,7 @@ def print_run(console: Console, run: Run) -> None:
     if not any(of["intended"].intervals for of in summary.latency.values()):
         console.print(Text(f"No 95% intervals: they need requests in at least {MIN_CHUNKS} seconds.", "dim"))
     console.print(_method(summary))
-    _print_validity(console, "", summary)
+    _print_validity(console, "", summary, summary.validity.remarks)
 
 
 def print_comparison(console: Console, a: Run, b: Run) -> Comparison:
@@ -103,7 +103,7 @@ def print_comparison(console: Console, a: Run, b: Run) -> Comparison:
         console.print(Text(f"Note: {caution}.", "dim"))
     console.print(_method(summaries[0][1]))
     for name, summary in summaries:
-        _print_validity(console, f"{name}: ", summary)
+        _print_validity(console, f"{name}: ", summary, [*summary.validity.reasons, *summary.validity.left_out])
     return comparison
 
 
@@ -147,7 +147,7 @@ def _figures(summaries: Sequence[tuple[str, Summary]]) -> Table:
         names.append("95% interval" if any(row[-1] for group in cells for row in group) else "")
     for name, texts in zip(names, zip(*(row for group in cells for row in group), strict=True), strict=True):
         width = max(map(len, texts))  # a long label may wrap, a figure may not
-        table.add_column(name, justify="right" if table.columns else "left", min_width=width)
+        table.add_column(name, justify="right" if table.columns else "left", min_width=width, overflow="fold")
     for group in cells:
         for row in group:
             table.add_row(*row)
@@ -177,11 +177,11 @@ def _differences(comparison: Comparison) -> Table:
     for d in comparison.differences:
         changes = [change(ratio) for ratio in (d.ratio, d.low, d.high)]
         verdict = Text(d.direction, _DIRECTION_STYLE[d.direction])
-        table.add_row(f"{d.population} {d.percentile}", *changes, verdict, f"±{d.detectable * 100:.1f}%")
+        table.add_row(f"{d.population} {d.percentile}", *changes, verdict, either_way(d.detectable))
     return table
 
 
-def _print_validity(console: Console, prefix: str, summary: Summary) -> None:
+def _print_validity(console: Console, prefix: str, summary: Summary, remarks: Sequence[Reason]) -> None:
     """What a reader must know before believing the figures."""
     verdict = summary.validity.verdict
     text = Text(f"{prefix}{verdict}", _VERDICT_STYLE[verdict])
@@ -189,7 +189,7 @@ def _print_validity(console: Console, prefix: str, summary: Summary) -> None:
     if r.matches is not None:
         text.append(f"  {count(r.recorded)} replies recorded, {count(r.counted)} counted by the server", "dim")
     console.print(text)
-    for reason in summary.validity.remarks:
+    for reason in remarks:
         console.print(Text(f"  {reason.what}: {reason.advice}.", "yellow"))
 
 
