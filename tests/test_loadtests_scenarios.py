@@ -75,6 +75,26 @@ def test_an_unknown_scenario_is_refused_with_those_there_are():
         scenarios.load("../steady")
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("SCENARIO = 3", "SCENARIO"),
+        ("SCENARI0 = 3", "SCENARIO"),
+        ("import no_such_module", "no_such_module"),
+        ("x = 1\ndef (", "line 2"),
+        ("1 / 0", "ZeroDivisionError"),
+    ],
+)
+def test_somebody_s_own_file_that_is_no_scenario_is_told_in_one_line(tmp_path, monkeypatch, text, told):
+    name = f"mine_{abs(hash(text))}"
+    (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.setattr(scenarios, "__path__", [*scenarios.__path__, str(tmp_path)])
+    with pytest.raises(ValueError, match=name) as refused:
+        scenarios.load(name)
+    assert told in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+
+
 def test_poisson_arrivals_have_independent_exponential_gaps_and_shares_add_up():
     workload = Workload(Scenario(name="p", summary="", load=PoissonArrivals(rate_per_s=400.0)), seed=1)
     times = [at for at, _ in first(workload.arrivals(0, 10, 1.0), 20_000)]

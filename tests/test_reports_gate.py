@@ -210,6 +210,54 @@ def test_junit_is_xml_whose_counts_are_those_of_its_cases(tmp_path: Path) -> Non
     assert "p99<1s" in {case.get("name") for case in cases}
 
 
+JUNIT_ATTRIBUTES = {
+    "testsuites": ({"name"}, {"time", "tests", "failures", "errors", "disabled"}),
+    "testsuite": (
+        {"name", "tests"},
+        {
+            "failures",
+            "errors",
+            "time",
+            "disabled",
+            "skipped",
+            "skips",
+            "timestamp",
+            "hostname",
+            "id",
+            "package",
+            "file",
+        },
+    ),
+    "testcase": ({"name", "classname"}, {"time", "status", "assertions", "file", "line"}),
+    "failure": (set(), {"type", "message"}),
+    "error": (set(), {"type", "message"}),
+    "system-out": (set(), set()),
+}
+"""What Jenkins' junit-10.xsd demands and allows of each element that we write: required, optional."""
+
+JUNIT_CHILDREN = {
+    "testsuites": ["testsuite"],
+    "testsuite": ["properties", "testcase", "system-out", "system-err"],
+    "testcase": ["skipped", "error", "failure", "rerunFailure", "system-out", "system-err"],
+}
+"""Its elements within each, in its order."""
+
+
+def test_junit_keeps_to_the_schema_that_build_servers_read_it_by() -> None:
+    checks = [Check("slo", "run", f"check {passed}", passed, "300 ms") for passed in (True, False, None)]
+    root = ElementTree.fromstring(junit_xml(Verdict("gate", tuple(checks))).encode())
+    for element in root.iter():
+        required, optional = JUNIT_ATTRIBUTES[element.tag]
+        assert required <= set(element.keys()) <= required | optional
+        allowed = JUNIT_CHILDREN.get(element.tag, [])
+        places = [allowed.index(child.tag) for child in element]
+        assert places == sorted(places)
+        for name in ("tests", "failures", "errors"):
+            assert element.get(name, "0").isdecimal()
+        assert float(element.get("time", "0")) >= 0
+    assert all(len(list(case)) == 1 for case in root.iter("testcase"))
+
+
 def test_markdown_holds_every_check_and_figure_and_what_comes_from_a_run_stays_text(tmp_path: Path) -> None:
     run = save_measured(tmp_path, steady(failed=40), label=NASTY.replace("\ud800", ""), started_at=minutes_later(1))
     verdict = hold_gate("it`s\n", [run], SLO)

@@ -203,6 +203,16 @@ def test_a_run_without_samples_or_without_a_window_says_so() -> None:
         assert s.cache.hit_share is None
 
 
+def test_a_run_in_which_nothing_succeeded_says_what_was_asked() -> None:
+    workload = Workload.of({"path": "/process"})
+    s = summary_of(batch(200, status=404), workload=workload)
+    (note,) = s.validity.notes
+    assert "http-404" in note.what
+    assert "http://127.0.0.1:8080/process" in note.advice
+    status = [404] * 199 + [200]
+    assert summary_of(batch(200, status=status), workload=workload).validity.notes == []
+
+
 def started_apart(latency_ms: np.ndarray, at_s: np.ndarray, **fields: Any) -> Summary:
     """The summary of requests due ``at_s`` seconds after the window's start."""
     return summary_of(
@@ -229,7 +239,7 @@ def test_an_unsettled_start_is_noticed_told_and_spoils_no_verdict(factor: float)
     assert len(s.validity.remarks) == len(s.validity.notes) == 1
 
 
-@pytest.mark.parametrize("size", [240, 4000])
+@pytest.mark.parametrize("size", [100, 240, 4000])
 def test_a_steady_run_with_stragglers_seldom_passes_for_unsettled(size: int) -> None:
     rng = np.random.default_rng(2)
     unsettled = 0

@@ -50,6 +50,8 @@ def test_one_block_over_a_threshold_is_enough(near: Any, far: Any, verdict: str)
         ({"block_medians_ms": {"miss": [100.0, 130.0]}}, {"block_medians_ms": {"miss": [100.0, 131.0]}}),
         ({"block_medians_ms": {"hit": [1.0, 6.0]}}, {"block_medians_ms": {"hit": [1.0, 6.1]}}),
         ({"mismatches": 0}, {"mismatches": 1}),
+        ({"offered": 1150.0}, {"offered": 1180.0}),
+        ({"offered": 860.0}, {"offered": 800.0}),
         (
             {"reconciliation": Reconciliation(recorded=5)},
             {"reconciliation": Reconciliation(recorded=5, counted=6, matches=False)},

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from loadtests import scenarios
 from loadtests.bench.checks import BenchError
 from loadtests.bench.generators import Generators
 from loadtests.bench.monitor import Edge, cores_used, counted_between, edge, read_counters, window_figures
@@ -16,6 +17,7 @@ from loadtests.bench.plan import Arm
 from loadtests.bench.processes import Children
 from loadtests.bench.record import RunRecord
 from loadtests.bench.servers import ServerUnderTest
+from loadtests.workload.gate import schedule_start_s
 from reports.records.schema import Block
 
 Phase = Literal["idle", "ramp", "warmup", "measure", "drain"]
@@ -126,7 +128,10 @@ class BlockLoad:
     async def _measure(self) -> None:
         timing = self._options.timing
         self.phase = "warmup"
-        await self.live.server.restart_faults()  # again: how long a ramp takes differs by up to a second
+        if scenarios.load(self._options.scenario).is_open:
+            # Before, nothing arrives: a window that opened meanwhile would have a second without load in it.
+            await _sleep_until(int(schedule_start_s(time.time()) * 1e9))
+        await self.live.server.restart_faults()  # again: how long a ramp takes differs
         opens_ns = time.time_ns() + int(max(timing.warmup_s, _SETTLE_S) * 1e9)
         closes_ns = opens_ns + int(timing.measure_s * 1e9)
         self._put(measure_from_ns=opens_ns, measure_until_ns=closes_ns)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -15,9 +14,8 @@ from loadtests.generator.alarm import Alarm
 from loadtests.generator.recorder import Recorder
 from loadtests.generator.reply import echoes, error_name, usage
 from loadtests.target import Target
+from loadtests.workload.gate import schedule_start_s
 from loadtests.workload.workload import Workload
-
-_SETTLE_S = 0.5  # for the connections of the users who came last
 
 Plan = Callable[[int], tuple[int, int]]
 """The time now (perf_counter ns) to a user's next request: its intended start (same clock) and its item."""
@@ -75,7 +73,7 @@ class Session:
         """Start the clock of an open loop's schedule: at the next full second of wall time, so that processes agree."""
         if not self.gate.is_set():
             now = time.time()
-            self._origin_ns = time.perf_counter_ns() + int((math.ceil(now + _SETTLE_S) - now) * 1e9)
+            self._origin_ns = time.perf_counter_ns() + int((schedule_start_s(now) - now) * 1e9)
             self.gate.set()
 
     def plan(self, number: int) -> Plan:

@@ -14,10 +14,15 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Scenario:
-    """Return the scenario called ``name``. Raises ValueError, with the names there are, when there is none."""
+    """Return the scenario called ``name``. Raises ValueError when there is none, or its file is not one."""
     if name not in names():
         raise ValueError(f"no scenario is called {name!r}; there are: {', '.join(names())}")
-    scenario = importlib.import_module(f"{__name__}.{name}").SCENARIO
+    try:
+        scenario = getattr(importlib.import_module(f"{__name__}.{name}"), "SCENARIO", None)
+    except Exception as error:  # somebody's own file may fail in any way: they are to read how, not where in here
+        at = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        said = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
+        raise ValueError(f"loadtests/scenarios/{name}.py{at}: {type(error).__name__}: {said}") from error
     if not isinstance(scenario, Scenario):
         raise ValueError(f"loadtests/scenarios/{name}.py: SCENARIO is not a loadtests.workload.scenario.Scenario")
     return scenario

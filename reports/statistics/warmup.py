@@ -38,7 +38,7 @@ def transient(series: npt.ArrayLike) -> int:
     """The values that MSER-5 drops, if their mean differs from the rest's by more than luck would have it; else 0.
 
     MSER-5 always finds a best cut, in a steady series too; the difference of the two means by its standard error, both
-    from the averages of five, tells which of them is a transient.
+    from the averages of five, tells which of them is a transient. It counts as Student's t does, where few are left.
     """
     cut = mser5(series)
     values = _filled(np.asarray(series, dtype=np.float64))
@@ -46,8 +46,10 @@ def transient(series: npt.ArrayLike) -> int:
     start, rest = means[: cut // BATCH], means[cut // BATCH :]
     if not start.size:
         return 0
+    from scipy.special import ndtr, stdtrit  # late: most readers of a run never need it
+
     error = rest.std(ddof=1) * np.sqrt(1.0 / start.size + 1.0 / rest.size)
-    return cut if abs(start.mean() - rest.mean()) > CLEAR * error else 0
+    return cut if abs(start.mean() - rest.mean()) > stdtrit(rest.size - 1, ndtr(CLEAR)) * error else 0
 
 
 def _filled(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from reports.readable import count
 from reports.records.schema import POPULATIONS, STAGES, Manifest, Population
 from reports.statistics.bootstrap import ChunkCounts, quantile_intervals
 from reports.statistics.chunks import Chunks
@@ -27,6 +28,7 @@ from reports.summary.summary import (
     Latency,
     LatencyKind,
     Little,
+    Reason,
     Reconciliation,
     Stage,
     Summary,
@@ -70,11 +72,32 @@ def summarise(manifest: Manifest, read: ReadBatches, *, slo_ms: float | None = N
             mismatches=found.mismatches,
             reconciliation=reconciliation,
             block_medians_ms={p: _block_medians(found, p) for p in POPULATIONS},
-            notes=notes(start),
+            offered=_offered(manifest),
+            notes=[*_nothing_succeeded(manifest, found), *notes(start)],
         ),
         stages=_stages(found, read),
         latency={p: _latencies(manifest, found, p) for p in POPULATIONS},
     )
+
+
+def _offered(manifest: Manifest) -> float | None:
+    """Arrivals in the measured windows by the rate of an open loop."""
+    load = manifest.workload.parameters.get("load", {})
+    rate = load.get("rate_per_s") if load.get("loop") == "open" else None
+    return None if rate is None or not manifest.measured_s else float(rate) * manifest.measured_s
+
+
+def _nothing_succeeded(manifest: Manifest, found: Collected) -> list[Reason]:
+    """What to look at where the load was measured well, but met nothing that answers it."""
+    if found.successes or not found.requests:
+        return []
+    commonest, path = found.failures.most_common(1)[0][0], manifest.workload.parameters.get("path", "")
+    return [
+        Reason(
+            what=f"not one of {count(found.requests)} requests succeeded, most of them: {commonest}",
+            advice=f"is it the right server and path? The load was POST {manifest.target.url.rstrip('/')}{path}",
+        )
+    ]
 
 
 def _latencies(manifest: Manifest, found: Collected, population: Population) -> dict[LatencyKind, Latency]:

@@ -7,6 +7,7 @@ The thresholds, each checked in every block:
 * steal above 5% of CPU time: a neighbour took the core, the same work took longer;
 * medians of a run's blocks that scatter by more than blocks alike may (``widest_scatter``), and are more than 5 ms
   apart: the machine changed its speed (A/A floor);
+* arrivals of an open loop that are not as many as its rate offers: it did not follow its schedule;
 * fewer than 100 requests measured, or none in a whole block: nothing can be said;
 * replies that belong to another prompt, or totals that do not reconcile: speed of a wrong answer is void.
 
@@ -35,6 +36,8 @@ FALSE_ALARMS: Final = 0.01
 """Of runs whose blocks scatter as much as they may, so many are called noisy, however many blocks they have."""
 BLOCK_DRIFT_MS: Final = 5.0
 MIN_REQUESTS: Final = 100
+MAX_DEVIATIONS: Final = 5.0
+"""Of the arrivals counted from those offered, in standard deviations of a Poisson process."""
 
 
 def judge(
@@ -44,16 +47,19 @@ def judge(
     mismatches: int,
     reconciliation: Reconciliation,
     block_medians_ms: Mapping[Population, Sequence[float]],
+    offered: float | None = None,
     notes: Sequence[Reason] = (),
 ) -> Validity:
     """The verdict on a run with its reasons. The generator's limits outrank noise, which they may have caused.
 
     ``block_medians_ms``: by population, the medians of its blocks (of those that have samples enough).
+    ``offered``: requests that the schedule of an open loop has in the measured windows, on average; None for others.
     """
     counting = [block for block in blocks if block.left_out is None]
     bound = _generator_reasons(counting)
     noisy = [
         *_requests_reasons(counting, requests_by_block),
+        *_offered_reasons(sum(requests_by_block.values()), offered),
         *_steal_reasons(counting),
         *_drift_reasons(block_medians_ms),
         *_correctness_reasons(mismatches, reconciliation),
@@ -129,6 +135,18 @@ def _requests_reasons(blocks: Sequence[Block], requests_by_block: Mapping[int, i
             )
         )
     return reasons
+
+
+def _offered_reasons(achieved: int, offered: float | None) -> list[Reason]:
+    """All arrivals are recorded, late and unsent ones too: only a generator that lost its schedule has fewer."""
+    if offered is None or abs(achieved - offered) <= MAX_DEVIATIONS * math.sqrt(offered):
+        return []
+    return [
+        Reason(
+            what=f"{achieved:,} requests were due in the measured time, where the rate offers {offered:,.0f}",
+            advice="the load did not follow its schedule: warm up longer, or lower the rate",
+        )
+    ]
 
 
 def _steal_reasons(blocks: Sequence[Block]) -> list[Reason]:
