@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.records.schema import HIT_CACHES, MISS_CACHES, Manifest, Server, Workload
+from reports.records.schema import HIT_CACHES, MISS_CACHES, Manifest, Server, Target, Workload
 from reports.store.run import Run
 from reports.store.store import RunStore
 from reports.summary.summarise import summarise
@@ -208,7 +208,10 @@ def test_a_run_in_which_nothing_succeeded_says_what_was_asked() -> None:
     s = summary_of(batch(200, status=404), workload=workload)
     (note,) = s.validity.notes
     assert "http-404" in note.what
-    assert "http://127.0.0.1:8080/process" in note.advice
+    assert note.advice.endswith(" http://127.0.0.1:8080/process")
+    elsewhere = Target(url="http://127.0.0.1:8080/ask/", owned=False)
+    (note,) = summary_of(batch(200, status=404), workload=workload, target=elsewhere).validity.notes
+    assert note.advice.endswith(" http://127.0.0.1:8080/ask")
     status = [404] * 199 + [200]
     assert summary_of(batch(200, status=status), workload=workload).validity.notes == []
 

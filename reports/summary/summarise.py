@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
@@ -91,11 +92,13 @@ def _nothing_succeeded(manifest: Manifest, found: Collected) -> list[Reason]:
     """What to look at where the load was measured well, but met nothing that answers it."""
     if found.successes or not found.requests:
         return []
-    commonest, path = found.failures.most_common(1)[0][0], manifest.workload.parameters.get("path", "")
+    commonest, url = found.failures.most_common(1)[0][0], manifest.target.url.rstrip("/")
+    if not urlsplit(url).path:
+        url += manifest.workload.parameters.get("path", "")
     return [
         Reason(
             what=f"not one of {count(found.requests)} requests succeeded, most of them: {commonest}",
-            advice=f"is it the right server and path? The load was POST {manifest.target.url.rstrip('/')}{path}",
+            advice=f"is it the right server and path? The load was POST {url}",
         )
     ]
 
