@@ -83,22 +83,29 @@ Process = Callable[[ProcessRequest, Key | None], Awaitable[Outcome[Answer]]]
 """The same, saying how the answer was come by."""
 
 
+_DEFAULTS: Final = Parameters()
+_NOTHING_GIVEN: Final = (None, None, None, ())
+
+
 def identity_of(default_model: str, *, shared: bool) -> Identity:
     """Everything that changes the answer, and whose it is; ``shared`` answers belong to nobody."""
 
     def identity(request: ProcessRequest) -> Key:
+        # Reading an attribute of a pydantic model takes as long as five of a plain object.
         given = request.parameters
+        sampling = (
+            _NOTHING_GIVEN
+            if given is DEFAULT_PARAMETERS
+            else (given.temperature, given.top_p, given.max_output_tokens, given.stop_sequences)
+        )
         return cache_key(
             "" if shared else request.agent_id,
             request.prompts,
             request.model or default_model,
-            (given.temperature, given.top_p, given.max_output_tokens, given.stop_sequences),
+            sampling,
         )
 
     return identity
-
-
-_DEFAULTS: Final = Parameters()
 
 
 def legs_of(request: ProcessRequest, default_model: str) -> list[Leg]:

@@ -127,4 +127,7 @@ def progress_in_background() -> Progress:
 def spent_s() -> float:
     """Seconds since the current request came; 0 where there is none."""
     progress = current_progress.get()
-    return progress.clock() - progress.started_s if progress is not None else 0.0
+    if progress is None:
+        return 0.0
+    clock = progress.clock
+    return clock() - progress.started_s

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from contextvars import Context
-from functools import wraps
+from functools import partial, wraps
 from typing import Generic, Literal, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from server.policies.failures import is_unavailable
@@ -37,6 +37,9 @@ class Outcome(NamedTuple, Generic[V]):
 
 # The constructor that NamedTuple writes takes 0.2 us longer.
 _outcome = tuple.__new__
+_NOTHING: Mapping[str, object] = {}
+# OrderedDict.popitem(last=False): taking the argument by its name would cost as much as the rest of the call.
+_OLDEST = False
 
 
 class CacheSnapshot(NamedTuple):
@@ -121,45 +124,41 @@ class CacheStore(Generic[V]):
         ttl_s = fresh_until - self._clock()
         return Outcome(value, "hit" if ttl_s > 0.0 else "stale", ttl_s)
 
-    async def fetch(self, key: Hashable | None, supplier: Callable[[], Awaitable[V]]) -> Outcome[V]:
-        """Return the value for ``key``, from ``supplier`` if need be; raise what it raises, also to those who joined.
+    async def fetch(
+        self,
+        key: Hashable | None,
+        supplier: Callable[..., Awaitable[V]],
+        args: tuple[object, ...] = (),
+        kwargs: Mapping[str, object] = _NOTHING,
+    ) -> Outcome[V]:
+        """Return the value for ``key``, from ``supplier(*args, **kwargs)`` if need be.
 
-        ``None`` for a key is a bypass: nothing is read, written or joined. A refresh in the background calls
-        ``supplier`` in a task of its own with an empty context: the deadline and the records of the request that set it
-        off do not go with it.
+        What it raises is raised, also to those who joined. ``None`` for a key is a bypass: nothing is read, written or
+        joined. A refresh in the background calls ``supplier`` in a task of its own with an empty context: the deadline
+        and the records of the request that set it off do not go with it.
         """
         if key is None:
             self._bypassed += 1
-            return Outcome(await supplier(), "bypass", 0.0)
-        found = self.lookup(key)
-        if found is None and self._revalidate_s:
-            found = self._stale_while_revalidate(key, supplier)
-        if found is not None:
-            return found
+            return Outcome(await supplier(*args, **kwargs), "bypass", 0.0)
+        if key in self._entries:
+            found = self.lookup(key) or self._stale_while_revalidate(key, partial(supplier, *args, **kwargs))
+            if found is not None:
+                return found
         flights = self._flights
-        led = True
+        if not flights.lead(key):
+            return await self._follow(key, partial(supplier, *args, **kwargs))
+        # What flights.run() would do, without its two frames.
         try:
-            if flights.lead(key):
-                # What flights.run() would do, without its two frames.
-                try:
-                    value = await supplier()
-                except BaseException as error:
-                    flights.fail(key, error)
-                    raise
-                flights.land(key, value)
-            else:
-                value, led = await flights.follow(key, supplier)
-        except Exception as error:
+            value = await supplier(*args, **kwargs)
+        except BaseException as error:
+            flights.fail(key, error)
             found = self._stale_if_error(key, error)
             if found is None:
                 raise
             return found
-        if led:
-            self._misses += 1
-            self._put(key, value)
-            return _outcome(Outcome, (value, "miss", self._ttl_s))
-        self._collapsed += 1
-        return _outcome(Outcome, (value, "collapsed", self._ttl_s))
+        flights.land(key, value)
+        self._misses += 1
+        return self._put(key, value)
 
     def discard(self, key: Hashable) -> None:
         """Forget the value for ``key``, if there is one. A call in flight will store its value all the same."""
@@ -190,18 +189,31 @@ class CacheStore(Generic[V]):
             self._refresh_failures,
         )
 
-    def _put(self, key: Hashable, value: V) -> None:
-        entries = self._entries
-        before = len(entries)
-        entries[key] = (value, self._clock() + self._ttl_s)
-        if len(entries) == before:
-            entries.move_to_end(key)  # it was there, stale
-        elif before == self._max_entries:
-            entries.popitem(last=False)
+    async def _follow(self, key: Hashable, supplier: Callable[[], Awaitable[V]]) -> Outcome[V]:
+        try:
+            value, led = await self._flights.follow(key, supplier)
+        except Exception as error:
+            found = self._stale_if_error(key, error)
+            if found is None:
+                raise
+            return found
+        if led:
+            self._misses += 1
+            return self._put(key, value)
+        self._collapsed += 1
+        return Outcome(value, "collapsed", self._ttl_s)
+
+    def _put(self, key: Hashable, value: V) -> Outcome[V]:
+        entries, ttl_s = self._entries, self._ttl_s
+        entries[key] = (value, self._clock() + ttl_s)
+        entries.move_to_end(key)  # a stale one has kept its old place
+        if len(entries) > self._max_entries:
+            entries.popitem(_OLDEST)
             self._evicted += 1
+        return _outcome(Outcome, (value, "miss", ttl_s))
 
     def _stale_while_revalidate(self, key: Hashable, supplier: Callable[[], Awaitable[V]]) -> Outcome[V] | None:
-        found = self.peek(key)
+        found = self.peek(key) if self._revalidate_s else None
         if found is None or -found.ttl_s >= self._revalidate_s:
             return None
         if key not in self._refreshes and key not in self._flights:
@@ -210,9 +222,11 @@ class CacheStore(Generic[V]):
             task.add_done_callback(lambda _: self._refreshes.pop(key))
         return self._served_stale(key, found)
 
-    def _stale_if_error(self, key: Hashable, error: Exception) -> Outcome[V] | None:
+    def _stale_if_error(self, key: Hashable, error: BaseException) -> Outcome[V] | None:
         found = self.peek(key) if self._if_error_s else None
-        if found is None or -found.ttl_s >= self._if_error_s or not self._stale_if(error):
+        if found is None or -found.ttl_s >= self._if_error_s:
+            return None
+        if not isinstance(error, Exception) or not self._stale_if(error):
             return None
         return self._served_stale(key, found)
 
@@ -251,7 +265,7 @@ def cache(
     def decorate(call: Callable[P, Awaitable[V]]) -> Callable[P, Awaitable[Outcome[V]]]:
         @wraps(call)
         def cached(*args: P.args, **kwargs: P.kwargs) -> Awaitable[Outcome[V]]:
-            return store.fetch(key(*args, **kwargs), lambda: call(*args, **kwargs))
+            return store.fetch(key(*args, **kwargs), call, args, kwargs)
 
         return cached
 

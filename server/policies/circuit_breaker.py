@@ -135,18 +135,15 @@ class CircuitBreaker:
         """Count a call that began at ``started_s`` (on :attr:`clock`) and ends now; change the state if need be."""
         if generation != self._generation:
             return
-        now = self.clock()
+        clock = self.clock  # a slot called in one go is looked up the slow way
+        now = clock()
         slow = now - started_s >= self._slow_call_s
         if self.state == "closed":
-            row = self._window.at(now)
-            totals = self._window.totals
-            row[0] += 1
+            totals = self._window.at(now)
             totals[0] += 1
             if failed:
-                row[1] += 1
                 totals[1] += 1
             if slow:
-                row[2] += 1
                 totals[2] += 1
             if (totals[1] or totals[2]) and totals[0] >= self._min_calls and self._too_many(totals):
                 self._open(totals, now)
@@ -173,8 +170,7 @@ class CircuitBreaker:
 
     def snapshot(self) -> BreakerSnapshot:
         """The state for metrics."""
-        self._window.at(self.clock())
-        calls, failed, slow = self._window.totals
+        calls, failed, slow = self._window.at(self.clock())
         return BreakerSnapshot(self.state, calls, failed, slow, self.refused, self.opened)
 
     def _too_many(self, counts: list[int]) -> bool:
@@ -215,12 +211,13 @@ def circuit_breaker(
     An error that is no ``failure`` (a refused prompt, our own rate limit) says nothing about the upstream and, like a
     cancelled call, is not counted; as a probe it gives its place back.
     """
+    clock = breaker.clock
 
     def decorate(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         @wraps(call)
         async def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
             generation = breaker.enter()
-            started_s = breaker.clock()
+            started_s = clock()
             try:
                 result = await call(*args, **kwargs)
             except BaseException as error:

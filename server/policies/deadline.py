@@ -15,6 +15,7 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from server.errors import DeadlineExceeded
+from server.policies.running_task import running_task
 from server.policies.timer_wheel import TimerWheel
 
 P = ParamSpec("P")
@@ -54,10 +55,11 @@ def deadline(
     def decorate(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         @wraps(call)
         async def bounded(*args: P.args, **kwargs: P.kwargs) -> T:
-            given_s = budget_s(*args, **kwargs) if budget_s is not None else None
-            seconds = given_s if given_s is not None else default_s
+            seconds = budget_s(*args, **kwargs) if budget_s is not None else None
             if seconds is None:
-                return await call(*args, **kwargs)
+                seconds = default_s
+                if seconds is None:
+                    return await call(*args, **kwargs)
             ends_at = clock() + seconds
             outer = _current.get()
             if outer is not None and outer[0] <= ends_at:
@@ -65,10 +67,8 @@ def deadline(
             if seconds <= 0.0:
                 raise DeadlineExceeded("there was no time left to begin")
 
-            loop = asyncio.get_running_loop()
-            task = asyncio.current_task(loop)
-            assert task is not None, "a coroutine runs in a task"
-            timed = wheel.tick(ends_at, loop)
+            task = running_task()
+            timed = wheel.tick(ends_at, task.get_loop())
             if outer is not None and task in timed:  # it calls itself, and will be cancelled in the same tick as it is
                 return await call(*args, **kwargs)
             timed.add(task)
@@ -83,9 +83,9 @@ def deadline(
                 raise
             finally:
                 _current.reset(token)
-            if task in timed:
+            try:
                 timed.remove(task)
-            else:
+            except KeyError:  # its timer has fired
                 task.uncancel()
             return result
 

@@ -104,15 +104,19 @@ class RateLimiter:
 
         Raises :class:`server.errors.RateLimited`, with the seconds to stay away, if that is over ``max_wait_s``.
         """
-        now = self._clock()
-        wait_s = 0.0
+        clock = self._clock  # a slot called in one go is looked up the slow way
+        now = clock()
         overall_tat = self._overall_tat
-        if self._overall_interval_s:
-            wait_s = overall_tat - self._overall_tolerance_s - now
-        tats = self._tats
-        key_tat = now
+        if overall_tat < now:
+            overall_tat = now
+        # Without an overall rate its interval and its tolerance are 0, and so is this.
+        wait_s = overall_tat - self._overall_tolerance_s - now
+        tats, key_tat = None, now
         if self._key_interval_s:
+            tats = self._tats
             key_tat = tats.get(key, now)
+            if key_tat < now:
+                key_tat = now
             key_wait_s = key_tat - self._key_tolerance_s - now
             if key_wait_s > wait_s:
                 wait_s = key_wait_s
@@ -120,13 +124,13 @@ class RateLimiter:
             if wait_s > max_wait_s:
                 self.refused += 1
                 raise RateLimited(f"rate limit reached, free in {wait_s:.3f} s", retry_after_s=wait_s)
+            if key_tat < now + wait_s:
+                key_tat = now + wait_s
         else:
             wait_s = 0.0
-        if self._overall_interval_s:
-            self._overall_tat = (overall_tat if overall_tat > now else now) + self._overall_interval_s
-        if self._key_interval_s:
-            starts = now + wait_s
-            tats[key] = (key_tat if key_tat > starts else starts) + self._key_interval_s
+        self._overall_tat = overall_tat + self._overall_interval_s
+        if tats is not None:
+            tats[key] = key_tat + self._key_interval_s
             tats.move_to_end(key)
             if len(tats) > self._max_keys:
                 _, dropped_tat = tats.popitem(last=False)

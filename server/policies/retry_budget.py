@@ -45,17 +45,15 @@ class RetryBudget:
 
     def deposit(self) -> None:
         """Count one call (not its retries)."""
-        self._window.at(self._clock())[0] += 1
-        self._window.totals[0] += 1
+        clock = self._clock  # a slot called in one go is looked up the slow way
+        self._window.at(clock())[0] += 1
 
     def withdraw(self) -> bool:
         """Take one extra call; ``False`` if the budget does not allow it."""
-        row = self._window.at(self._clock())
-        totals = self._window.totals
+        totals = self._window.at(self._clock())
         if totals[1] + 1 > self._ratio * totals[0] + self._reserve:
             self.refused += 1
             return False
-        row[1] += 1
         totals[1] += 1
         self.withdrawn += 1
         return True
@@ -63,8 +61,7 @@ class RetryBudget:
     @property
     def balance(self) -> float:
         """Extra calls that could be made now, at least 0."""
-        self._window.at(self._clock())
-        calls, extra = self._window.totals
+        calls, extra = self._window.at(self._clock())
         return max(0.0, self._ratio * calls + self._reserve - extra)
 
     def snapshot(self) -> RetryBudgetSnapshot:

@@ -54,7 +54,8 @@ class SingleFlight(Generic[K, V]):
     __slots__ = ("_flights", "_hands_over")
 
     def __init__(self, *, hands_over: Callable[[Exception], bool] = is_the_leaders_own) -> None:
-        self._flights: dict[K, dict[_Seat[V], None]] = {}
+        # A key in flight has None until somebody follows: most are never followed.
+        self._flights: dict[K, dict[_Seat[V], None] | None] = {}
         self._hands_over = hands_over
 
     async def run(self, key: K, supplier: Callable[[], Awaitable[V]]) -> tuple[V, bool]:
@@ -63,8 +64,10 @@ class SingleFlight(Generic[K, V]):
 
     def lead(self, key: K) -> bool:
         """Take the lead for ``key``, if nobody has it: then end with :meth:`land` or :meth:`fail`, whatever happens."""
-        seats: dict[_Seat[V], None] = {}
-        return self._flights.setdefault(key, seats) is seats
+        if key in self._flights:
+            return False
+        self._flights[key] = None
+        return True
 
     def land(self, key: K, value: V) -> None:
         """Give all followers the leader's value."""
@@ -75,14 +78,17 @@ class SingleFlight(Generic[K, V]):
     def fail(self, key: K, error: BaseException) -> None:
         """Give all followers the leader's failure or, if that is the leader's own, give one of them the lead."""
         if isinstance(error, Exception) and not self._hands_over(error):
-            _fill(self._flights.pop(key), _Failure(error, error.__traceback__))
+            _fill(self._flights.pop(key) or {}, _Failure(error, error.__traceback__))
         else:
             self._hand_over(key)
 
     async def follow(self, key: K, supplier: Callable[[], Awaitable[V]]) -> tuple[V, bool]:
         """As :meth:`run`, where another caller has the lead."""
         seat: _Seat[V] = asyncio.get_running_loop().create_future()
-        self._flights[key][seat] = None
+        seats = self._flights[key]
+        if seats is None:
+            seats = self._flights[key] = {}
+        seats[seat] = None
         try:
             landed = await seat
         except asyncio.CancelledError:
@@ -90,8 +96,8 @@ class SingleFlight(Generic[K, V]):
                 # Cancelled between being told to lead and waking up: the lead must not be lost.
                 if seat.result() is None:
                     self._hand_over(key)
-            elif key in self._flights:
-                self._flights[key].pop(seat, None)
+            else:
+                seats.pop(seat, None)
             raise
         if landed is None:
             return await self._work(key, supplier)
@@ -127,5 +133,5 @@ class SingleFlight(Generic[K, V]):
         return len(self._flights)
 
     def __repr__(self) -> str:
-        followers = sum(len(seats) for seats in self._flights.values())
+        followers = sum(len(seats) for seats in self._flights.values() if seats)
         return f"<SingleFlight in_flight={len(self._flights)} followers={followers}>"

@@ -1,4 +1,4 @@
-"""Counts over the last few seconds, in constant time and memory: a ring of slots with running totals."""
+"""Counts over the last few seconds, in constant time and memory: running totals, and a ring of slots to take off."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class SlidingWindow:
     O(1); moving on clears at most ``slots`` rows. Times come from the caller and must not go back.
     """
 
-    __slots__ = ("_row", "_rows", "_slot_ends_at", "_slot_s", "_tick", "totals")
+    __slots__ = ("_at_slot_start", "_rows", "_slot_ends_at", "_slot_s", "_tick", "totals")
 
     def __init__(self, *, window_s: float, counters: int, slots: int = 10) -> None:
         if window_s <= 0 or counters < 1 or slots < 1:
@@ -19,29 +19,32 @@ class SlidingWindow:
         self._rows = [[0] * counters for _ in range(slots)]
         self._tick = 0
         self._slot_ends_at = self._slot_s
-        self._row = self._rows[0]
+        # What the slot under way has counted is the totals less these: counting changes one number, not two.
+        self._at_slot_start = [0] * counters
         self.totals = [0] * counters
-        """Sums over the window as of the last :meth:`at`; change them together with the row."""
+        """Sums over the window as of the last :meth:`at`."""
 
     def at(self, now: float) -> list[int]:
-        """Forget what is older than the window at ``now`` (s) and return the row to add to."""
+        """Forget what is older than the window at ``now`` (s) and return the totals, to read and to add to."""
         if now >= self._slot_ends_at:
             self._move_to(int(now / self._slot_s))
-        return self._row
+        return self.totals
 
     def clear(self) -> None:
         """Forget everything."""
-        for row in self._rows:
-            row[:] = [0] * len(row)
-        self.totals[:] = [0] * len(self.totals)
+        for counts in (*self._rows, self._at_slot_start, self.totals):
+            counts[:] = [0] * len(counts)
 
     def _move_to(self, tick: int) -> None:
         slots = len(self._rows)
+        totals = self.totals
+        ended = self._rows[self._tick % slots]
+        ended[:] = [total - before for total, before in zip(totals, self._at_slot_start, strict=True)]
         for passed in range(max(self._tick + 1, tick - slots + 1), tick + 1):
             row = self._rows[passed % slots]
             for counter, count in enumerate(row):
-                self.totals[counter] -= count
+                totals[counter] -= count
                 row[counter] = 0
+        self._at_slot_start[:] = totals
         self._tick = tick
         self._slot_ends_at = (tick + 1) * self._slot_s
-        self._row = self._rows[tick % slots]

@@ -22,7 +22,7 @@ class TimerWheel:
         self._tick_s = tick_s
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._ticks: dict[int, set[asyncio.Task[Any]]] = {}
+        self._ticks: dict[float, set[asyncio.Task[Any]]] = {}
 
     def tick(self, ends_at: float, loop: asyncio.AbstractEventLoop) -> set[asyncio.Task[Any]]:
         """The tasks to be cancelled at the first tick after ``ends_at`` (on the clock), at most ``tick_s`` after it.
@@ -32,15 +32,15 @@ class TimerWheel:
         if loop is not self._loop:
             self._loop = loop
             self._ticks = {}
-        number = int(ends_at / self._tick_s) + 1
+        number = ends_at // self._tick_s
         tasks = self._ticks.get(number)
         if tasks is None:
             tasks = self._ticks[number] = set()
-            loop.call_later(number * self._tick_s - self._clock(), self._fire, self._ticks, number)
+            loop.call_later((number + 1) * self._tick_s - self._clock(), self._fire, self._ticks, number)
         return tasks
 
     @staticmethod
-    def _fire(ticks: dict[int, set[asyncio.Task[Any]]], number: int) -> None:
+    def _fire(ticks: dict[float, set[asyncio.Task[Any]]], number: float) -> None:
         tasks = ticks.pop(number)
         while tasks:
             tasks.pop().cancel()
