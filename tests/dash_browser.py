@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from tests.dash_process import serving
@@ -102,6 +102,13 @@ def app(saved_runs: SavedRuns) -> Iterator[str]:
         yield f"http://{address}"
 
 
+@pytest.fixture(scope="session")
+def empty_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app as it is met first: no run, and not even a directory for them."""
+    with serving(tmp_path_factory.mktemp("empty") / "none yet") as (address, _):
+        yield f"http://{address}"
+
+
 @dataclass
 class Watched:
     """A page of the app with everything that it did wrong."""
@@ -160,10 +167,11 @@ class Watched:
     def leave(self) -> None:
         """Close what the page holds open and forget what it has stored."""
         self.leaving = True
-        if self.page.url.startswith(self.base):
-            self.page.evaluate("localStorage.clear(); sessionStorage.clear()")
-        self.page.goto("about:blank")
-        self.page.context.clear_cookies()
+        blank(self.page)
+        self.look_away()
+
+    def look_away(self) -> None:
+        """Watch the page no longer, and leave it as it is."""
         for event, listener in self._listeners:
             self.page.remove_listener(event, listener)
 
@@ -186,9 +194,18 @@ SETTLED = """() => {
 }"""
 
 
+def blank(tab: Page) -> None:
+    """Leave what is open in the tab, as if it had never been."""
+    if tab.url != "about:blank":
+        tab.evaluate("localStorage.clear(); sessionStorage.clear()")
+        tab.goto("about:blank")
+        tab.context.clear_cookies()
+
+
 @contextmanager
 def watching(tab: Page, base: str, *, width: int = 1600, theme: str = "dark") -> Iterator[Watched]:
     """The tab at the app under ``base``, as if nobody had used it; what it does wrong meanwhile fails at the end."""
+    blank(tab)
     tab.set_viewport_size({"width": width, "height": HEIGHT})
     tab.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
     watched = Watched(tab, base)
@@ -196,6 +213,23 @@ def watching(tab: Page, base: str, *, width: int = 1600, theme: str = "dark") ->
         yield watched
     finally:
         watched.leave()
+    watched.clean()
+
+
+@contextmanager
+def reading(tab: Page, base: str, path: str) -> Iterator[Page]:
+    """A page, dark and 1600 px wide, for a test that only reads it: still open where the test before has read it."""
+    if tab.url == base + path:
+        yield tab
+        return
+    blank(tab)
+    tab.set_viewport_size({"width": 1600, "height": HEIGHT})
+    tab.emulate_media(color_scheme="dark")
+    watched = Watched(tab, base)
+    try:
+        yield watched.go(path)
+    finally:
+        watched.look_away()
     watched.clean()
 
 
@@ -208,7 +242,11 @@ def wide(tab: Page, app: str) -> Iterator[Watched]:
 
 def axe_violations(page: Page) -> list[str]:
     """What axe finds of serious or critical impact, outside the graphs (whose colours a test of the themes checks)."""
-    found = Axe().run(page, context={"exclude": [[".main-svg"]]}).response["violations"]
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE_SCRIPT)
+    found = page.evaluate(
+        "axe.run({exclude: [['.main-svg']]}, {resultTypes: ['violations']}).then((told) => told.violations)"
+    )
     return [
         f"{v['id']} ({v['impact']}): {node['target']} {node.get('failureSummary', '')}"
         for v in found
