@@ -168,6 +168,25 @@ def test_the_address_restores_the_view_theme_included(wide: Watched, saved_runs:
     page.wait_for_function("location.search.includes('show=miss')")
 
 
+def test_the_address_of_the_table_restores_its_filter_and_order(wide: Watched, saved_runs: SavedRuns) -> None:
+    page = wide.go("/runs?filter=async&sort=users.asc&theme=light")
+    cells = page.locator('.ag-center-cols-container .ag-row [col-id="users"]')
+
+    def users() -> list[str]:
+        return cells.all_inner_texts()
+
+    expect(page.locator("#runs-filter")).to_have_value("async")
+    assert users() == sorted(users(), key=lambda text: int(text.replace(",", "") or 0))
+    assert page.locator(f'[row-id="{saved_runs.a}"]').count() == 0  # the sync arm
+    page.locator('.ag-header-cell[col-id="users"] .ag-header-cell-label').click()
+    page.locator("#runs-filter").fill("1024")
+    page.wait_for_function("location.search === '?filter=1024&sort=users.desc&theme=light'")
+    page.reload()
+    wide.settle()
+    expect(page.locator("#runs-filter")).to_have_value("1024")
+    expect(page.locator('.ag-header-cell[col-id="users"]')).to_have_attribute("aria-sort", "descending")
+
+
 def test_a_wrong_slo_is_told_beside_its_field(wide: Watched, saved_runs: SavedRuns) -> None:
     page = wide.go(f"/run/{saved_runs.storm}")
     expect(page.locator("#run-pills .pill")).to_have_count(3)

@@ -36,6 +36,20 @@
     return what === "count" ? value.toLocaleString("en-US") : numbers.threeDigits(value);
   };
 
+  // A link to the table shows it as it is seen now.
+  function remember(name, value) {
+    const query = new URLSearchParams(location.search);
+    if (value) query.set(name, value);
+    else query.delete(name);
+    if (location.pathname === "/runs") history.replaceState(history.state, "", "/runs" + (query.size ? "?" + query : ""));
+  }
+
+  grid.tailgateSorted = function (api) {
+    const column = api.getColumnState().find((one) => one.sort);
+    const order = column && column.colId + "." + column.sort;
+    remember("sort", order === "id.desc" ? "" : order);
+  };
+
   // A plain link that does not reload the page, as dcc.Link does it.
   function go(event) {
     if (event.metaKey || event.ctrlKey || event.shiftKey) return;
@@ -105,6 +119,7 @@
       return "/compare?" + ids.slice(0, 3).map((id, i) => names[i] + "=" + encodeURIComponent(id)).join("&");
     },
     quickFilter: function (text, options) {
+      remember("filter", text);
       return { ...options, quickFilterText: text || "" };
     },
   });

@@ -40,7 +40,7 @@ def register(app: Dash, library: Library) -> Page:
 
     async def layout(query: dict[str, str]) -> html.Div:
         entries = await asyncio.to_thread(library.entries)
-        return _layout(entries) if entries else _first_run()
+        return _layout(entries, query) if entries else _first_run()
 
     @app.callback(
         Output("runs-grid", "rowData"),
@@ -121,7 +121,9 @@ def _first_run() -> html.Div:
     )
 
 
-def _layout(entries: list[RunEntry]) -> html.Div:
+def _layout(entries: list[RunEntry], query: dict[str, str]) -> html.Div:
+    """The table, filtered and sorted as the address says: ``filter=text``, ``sort=column.asc`` or ``.desc``."""
+    sought = query.get("filter", "")[:100]
     damaged = sum(entry.state == "damaged" for entry in entries)
     said = f"{len(entries):,} runs, newest first" + (f" · {damaged:,} damaged" if damaged else "")
     toolbar = html.Div(
@@ -129,6 +131,7 @@ def _layout(entries: list[RunEntry]) -> html.Div:
             dmc.TextInput(
                 id="runs-filter",
                 placeholder="Filter",
+                value=sought,
                 debounce=150,
                 className="filter",
                 attributes={"input": {"data-filter": "", "aria-label": "Filter runs"}},
@@ -170,9 +173,10 @@ def _layout(entries: list[RunEntry]) -> html.Div:
             dag.AgGrid(
                 id="runs-grid",
                 rowData=[row(entry, SLO) for entry in entries],
-                columnDefs=_columns(),
+                columnDefs=_sorted(_columns(), query.get("sort", "")),
                 defaultColDef={"sortable": True, "resizable": True, "suppressMovable": True, "minWidth": 70},
-                dashGridOptions=_GRID_OPTIONS,
+                dashGridOptions=_GRID_OPTIONS | {"quickFilterText": sought},
+                eventListeners={"sortChanged": ["tailgateSorted(params.api)"]},
                 getRowId="params.data.id",
                 className="runs-grid",
                 style={"height": None},
@@ -208,7 +212,6 @@ def _columns() -> list[dict[str, Any]]:
             "width": 164,
             "pinned": "left",
             "lockPinned": True,
-            "sort": "desc",
         },
         {
             "field": "mode",
@@ -254,6 +257,14 @@ def _columns() -> list[dict[str, Any]]:
             "valueFormatter": {"function": "params.value.join(', ')"},
         },
     ]
+
+
+def _sorted(columns: list[dict[str, Any]], asked: str) -> list[dict[str, Any]]:
+    """The columns with their order: newest first, unless the address asks for another that there is."""
+    field, _, direction = asked.rpartition(".")
+    if direction not in ("asc", "desc") or field not in [column["field"] for column in columns]:
+        field, direction = "id", "desc"
+    return [column | {"sort": direction} if column["field"] == field else column for column in columns]
 
 
 def _apply(library: Library, action: Any, chosen: list[str], tags: list[str]) -> str | None:
