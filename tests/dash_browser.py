@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from tests.dash_process import serving
@@ -42,25 +43,40 @@ def chromium_path() -> str | None:
     return bundled if Path(bundled).exists() else None
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """A browser a file: while it lives Playwright's loop runs in this thread, where no asyncio test could run then."""
+    """One browser for all files: it starts once, and compiles plotly.js once."""
     path = chromium_path()
     if path is None:
         pytest.skip("no Chromium on this machine: install one, or run `playwright install chromium`")
     with sync_playwright() as playwright:
+        loop = asyncio._get_running_loop()
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
+        asyncio._set_running_loop(loop)  # the session's last test may be one that it was hidden from
         browser.close()
 
 
-@pytest.fixture(scope="module")
-def tab(chromium: Browser) -> Iterator[Page]:
-    """A tab a file: a page opens in it again in a third of the time that one in a fresh browser context takes."""
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Hide Playwright's loop, which runs in this thread while the browser lives, from tests that start their own."""
+    if "chromium" in getattr(item, "fixturenames", ()):
+        return (yield)
+    loop = asyncio._get_running_loop()
+    asyncio._set_running_loop(None)
+    try:
+        return (yield)
+    finally:
+        if loop is not None and not loop.is_closed():
+            asyncio._set_running_loop(loop)
+
+
+@pytest.fixture(scope="session")
+def tab(chromium: Browser) -> Page:
+    """One tab for all files: a page opens in it again in a third of the time that one in a fresh context takes."""
     context = chromium.new_context()
     context.set_default_timeout(SETTLE_MS)
-    yield context.new_page()
-    context.close()
+    return context.new_page()
 
 
 @dataclass(frozen=True)
@@ -99,6 +115,13 @@ def saved_runs(tmp_path_factory: pytest.TempPathFactory) -> SavedRuns:
 @pytest.fixture(scope="session")
 def app(saved_runs: SavedRuns) -> Iterator[str]:
     with serving(saved_runs.root) as (address, _):
+        yield f"http://{address}"
+
+
+@pytest.fixture(scope="session")
+def empty_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app as it is met first: no run, and not even a directory for them."""
+    with serving(tmp_path_factory.mktemp("empty") / "none yet") as (address, _):
         yield f"http://{address}"
 
 
@@ -160,10 +183,11 @@ class Watched:
     def leave(self) -> None:
         """Close what the page holds open and forget what it has stored."""
         self.leaving = True
-        if self.page.url.startswith(self.base):
-            self.page.evaluate("localStorage.clear(); sessionStorage.clear()")
-        self.page.goto("about:blank")
-        self.page.context.clear_cookies()
+        blank(self.page)
+        self.look_away()
+
+    def look_away(self) -> None:
+        """Watch the page no longer, and leave it as it is."""
         for event, listener in self._listeners:
             self.page.remove_listener(event, listener)
 
@@ -186,9 +210,18 @@ SETTLED = """() => {
 }"""
 
 
+def blank(tab: Page) -> None:
+    """Leave what is open in the tab, as if it had never been."""
+    if tab.url != "about:blank":
+        tab.evaluate("localStorage.clear(); sessionStorage.clear()")
+        tab.goto("about:blank")
+        tab.context.clear_cookies()
+
+
 @contextmanager
 def watching(tab: Page, base: str, *, width: int = 1600, theme: str = "dark") -> Iterator[Watched]:
     """The tab at the app under ``base``, as if nobody had used it; what it does wrong meanwhile fails at the end."""
+    blank(tab)
     tab.set_viewport_size({"width": width, "height": HEIGHT})
     tab.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
     watched = Watched(tab, base)
@@ -196,6 +229,23 @@ def watching(tab: Page, base: str, *, width: int = 1600, theme: str = "dark") ->
         yield watched
     finally:
         watched.leave()
+    watched.clean()
+
+
+@contextmanager
+def reading(tab: Page, base: str, path: str) -> Iterator[Page]:
+    """A page, dark and 1600 px wide, for a test that only reads it: still open where the test before has read it."""
+    if tab.url.partition("?")[0] == base + path:  # a page completes its query
+        yield tab
+        return
+    blank(tab)
+    tab.set_viewport_size({"width": 1600, "height": HEIGHT})
+    tab.emulate_media(color_scheme="dark")
+    watched = Watched(tab, base)
+    try:
+        yield watched.go(path)
+    finally:
+        watched.look_away()
     watched.clean()
 
 
@@ -208,7 +258,11 @@ def wide(tab: Page, app: str) -> Iterator[Watched]:
 
 def axe_violations(page: Page) -> list[str]:
     """What axe finds of serious or critical impact, outside the graphs (whose colours a test of the themes checks)."""
-    found = Axe().run(page, context={"exclude": [[".main-svg"]]}).response["violations"]
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE_SCRIPT)
+    found = page.evaluate(
+        "axe.run({exclude: [['.main-svg']]}, {resultTypes: ['violations']}).then((told) => told.violations)"
+    )
     return [
         f"{v['id']} ({v['impact']}): {node['target']} {node.get('failureSummary', '')}"
         for v in found

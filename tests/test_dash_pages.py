@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,15 @@ from playwright.sync_api import Page, expect
 from reports import readable
 from reports.figures import THEMES
 from reports.store.store import RunStore
-from tests.dash_browser import SavedRuns, Watched, watching
+from tests.dash_browser import SavedRuns, Watched, reading, watching
 from tests.dash_looks import look_faults
 from tests.dash_process import serving
 
 pytestmark = pytest.mark.browser
 
-WIDTHS = (390, 820, 1600)
-EVERY = [(theme, width) for theme in ("dark", "light") for width in WIDTHS]
+EVERY = [
+    (theme, width) for theme, widths in (("dark", (1600, 820, 390)), ("light", (390, 820, 1600))) for width in widths
+]
 ENDS = [("dark", 390), ("light", 1600)]
 
 PAGES = {
@@ -45,10 +47,41 @@ def test_every_page_is_clean_accessible_and_legible(wide: Watched, saved_runs: S
     assert not faults, "\n".join(faults)
 
 
-def test_numbers_on_the_run_page_are_those_of_the_summary(wide: Watched, saved_runs: SavedRuns) -> None:
+@pytest.fixture
+def storm_page(tab: Page, app: str, saved_runs: SavedRuns) -> Iterator[Page]:
+    with reading(tab, app, f"/run/{saved_runs.storm}") as page:
+        yield page
+
+
+@pytest.fixture
+def runs_page(tab: Page, app: str) -> Iterator[Page]:
+    with reading(tab, app, "/runs") as page:
+        yield page
+
+
+def test_numbers_in_the_table_of_runs_are_those_of_the_summaries(runs_page: Page, saved_runs: SavedRuns) -> None:
+    for entry in RunStore(saved_runs.root).entries():
+        if entry.summary is None:
+            continue
+        for population in ("hit", "miss"):
+            for name in ("p50", "p99"):
+                cell = runs_page.locator(f'[row-id="{entry.id}"] [col-id="{population}_{name}"]')
+                expect(cell).to_have_text(
+                    readable.latency(entry.summary.latency[population]["intended"].percentiles[name])
+                )
+
+
+def test_a_damaged_run_is_listed_with_its_reason(runs_page: Page, saved_runs: SavedRuns) -> None:
+    row = runs_page.locator(f'[row-id="{saved_runs.damaged}"]')
+    expect(row.first).to_contain_text("20251124T190000Z")
+    expect(runs_page.locator(f'.ag-center-cols-container [row-id="{saved_runs.damaged}"]')).to_contain_text(
+        "run.json is not whole JSON"
+    )
+
+
+def test_numbers_on_the_run_page_are_those_of_the_summary(storm_page: Page, saved_runs: SavedRuns) -> None:
     summary = RunStore(saved_runs.root).open(saved_runs.storm).summary()
     miss = summary.latency["miss"]["intended"]
-    page = wide.go(f"/run/{saved_runs.storm}")
     expected = {
         "Throughput": readable.number(summary.throughput_rps, "req/s"),
         "Miss latency p50": readable.latency(miss.percentiles["p50"]),
@@ -60,32 +93,10 @@ def test_numbers_on_the_run_page_are_those_of_the_summary(wide: Watched, saved_r
     shown = {
         card.locator("h2").inner_text(): card.locator(".kpi-value").inner_text()
         + card.locator(".kpi-unit").inner_text()
-        for card in page.locator(".kpi").all()
+        for card in storm_page.locator(".kpi").all()
     }
     assert shown == {name: value.replace(" ", "") for name, value in expected.items()}
-    assert f"{summary.requests:,} requests" in page.locator(".page-head .subline").inner_text()
-
-
-def test_numbers_in_the_table_of_runs_are_those_of_the_summaries(wide: Watched, saved_runs: SavedRuns) -> None:
-    page = wide.go("/runs")
-    for entry in RunStore(saved_runs.root).entries():
-        if entry.summary is None:
-            continue
-        for population in ("hit", "miss"):
-            for name in ("p50", "p99"):
-                cell = page.locator(f'[row-id="{entry.id}"] [col-id="{population}_{name}"]')
-                expect(cell).to_have_text(
-                    readable.latency(entry.summary.latency[population]["intended"].percentiles[name])
-                )
-
-
-def test_a_damaged_run_is_listed_with_its_reason(wide: Watched, saved_runs: SavedRuns) -> None:
-    page = wide.go("/runs")
-    row = page.locator(f'[row-id="{saved_runs.damaged}"]')
-    expect(row.first).to_contain_text("20251124T190000Z")
-    expect(page.locator(f'.ag-center-cols-container [row-id="{saved_runs.damaged}"]')).to_contain_text(
-        "run.json is not whole JSON"
-    )
+    assert f"{summary.requests:,} requests" in storm_page.locator(".page-head .subline").inner_text()
 
 
 def figures(page: Page) -> dict[str, dict]:
@@ -104,8 +115,8 @@ def figures(page: Page) -> dict[str, dict]:
     }))""")
 
 
-def test_no_figure_of_a_run_is_empty_or_without_units(wide: Watched, saved_runs: SavedRuns) -> None:
-    drawn = figures(wide.go(f"/run/{saved_runs.storm}"))
+def test_no_figure_of_a_run_is_empty_or_without_units(storm_page: Page) -> None:
+    drawn = figures(storm_page)
     assert len(drawn) == 8
     unit = re.compile(r"(µs|ms| s|%|:\d\d|^p\d|^0$)")
     for name, figure in drawn.items():
@@ -121,10 +132,9 @@ def test_no_figure_of_a_run_is_empty_or_without_units(wide: Watched, saved_runs:
             assert told, (name, axis, figure[axis])
 
 
-def test_hits_and_misses_are_not_swapped(wide: Watched, saved_runs: SavedRuns) -> None:
+def test_hits_and_misses_are_not_swapped(storm_page: Page) -> None:
     """Hits take about 22 ms and misses about 1 s: by name, by colour and by label."""
-    page = wide.go(f"/run/{saved_runs.storm}")
-    drawn = figures(page)
+    drawn = figures(storm_page)
     lines = {trace["name"]: trace for trace in drawn["run-latency"]["traces"] if trace["type"] == "scatter"}
     assert 1.2 < lines["hit p50"]["y"][5] < 1.5  # log10 ms
     assert 2.9 < lines["miss p50"]["y"][5] < 3.2
@@ -270,8 +280,8 @@ def test_runs_are_compared_tagged_marked_and_deleted(tab: Page, tmp_path: Path) 
         watched.settle()
 
 
-def test_a_first_visit_says_what_to_do(tab: Page, tmp_path: Path) -> None:
-    with serving(tmp_path / "none yet") as (address, _), watching(tab, f"http://{address}") as watched:
+def test_a_first_visit_says_what_to_do(tab: Page, empty_app: str) -> None:
+    with watching(tab, empty_app) as watched:
         for path in ("/runs", "/"):
             page = watched.go(path)
             expect(page.locator(".command code")).to_have_text("make bench")
@@ -291,9 +301,15 @@ def test_a_report_can_be_saved(wide: Watched, saved_runs: SavedRuns) -> None:
     assert page.request.get(f"{wide.base}/export").status == 400
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
-def test_a_figure_can_be_saved_as_a_picture_by_keys_alone(wide: Watched, saved_runs: SavedRuns, theme: str) -> None:
-    page = wide.go(f"/run/{saved_runs.storm}?theme={theme}")
+def test_a_figure_can_be_saved_as_a_picture_by_keys_alone_in_both_themes(wide: Watched, saved_runs: SavedRuns) -> None:
+    page = wide.go(f"/run/{saved_runs.storm}")
+    _save_pictures(page, "dark")
+    page.keyboard.press("t")
+    wide.settle()
+    _save_pictures(page, "light")
+
+
+def _save_pictures(page: Page, theme: str) -> None:
     page.locator(".card", has=page.locator("#run-ecdf")).locator("summary").focus()
     page.keyboard.press("Enter")
     for kind in ("svg", "png"):
