@@ -139,7 +139,8 @@ class CircuitBreaker:
         now = clock()
         slow = now - started_s >= self._slow_call_s
         if self.state == "closed":
-            totals = self._window.at(now)
+            window = self._window
+            totals = window.totals if now < window.slot_ends_at else window.at(now)
             totals[0] += 1
             if failed:
                 totals[1] += 1

@@ -46,7 +46,9 @@ class RetryBudget:
     def deposit(self) -> None:
         """Count one call (not its retries)."""
         clock = self._clock  # a slot called in one go is looked up the slow way
-        self._window.at(clock())[0] += 1
+        now, window = clock(), self._window
+        totals = window.totals if now < window.slot_ends_at else window.at(now)
+        totals[0] += 1
 
     def withdraw(self) -> bool:
         """Take one extra call; ``False`` if the budget does not allow it."""

@@ -10,7 +10,7 @@ class SlidingWindow:
     O(1); moving on clears at most ``slots`` rows. Times come from the caller and must not go back.
     """
 
-    __slots__ = ("_at_slot_start", "_rows", "_slot_ends_at", "_slot_s", "_tick", "totals")
+    __slots__ = ("_at_slot_start", "_rows", "_slot_s", "_tick", "slot_ends_at", "totals")
 
     def __init__(self, *, window_s: float, counters: int, slots: int = 10) -> None:
         if window_s <= 0 or counters < 1 or slots < 1:
@@ -18,7 +18,8 @@ class SlidingWindow:
         self._slot_s = window_s / slots
         self._rows = [[0] * counters for _ in range(slots)]
         self._tick = 0
-        self._slot_ends_at = self._slot_s
+        self.slot_ends_at = self._slot_s
+        """When :meth:`at` will have to forget something; up to then it returns the totals and no more."""
         # What the slot under way has counted is the totals less these: counting changes one number, not two.
         self._at_slot_start = [0] * counters
         self.totals = [0] * counters
@@ -26,7 +27,7 @@ class SlidingWindow:
 
     def at(self, now: float) -> list[int]:
         """Forget what is older than the window at ``now`` (s) and return the totals, to read and to add to."""
-        if now >= self._slot_ends_at:
+        if now >= self.slot_ends_at:
             self._move_to(int(now / self._slot_s))
         return self.totals
 
@@ -47,4 +48,4 @@ class SlidingWindow:
                 row[counter] = 0
         self._at_slot_start[:] = totals
         self._tick = tick
-        self._slot_ends_at = (tick + 1) * self._slot_s
+        self.slot_ends_at = (tick + 1) * self._slot_s
