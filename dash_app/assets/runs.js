@@ -48,7 +48,7 @@
   const cells = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
   cells.RunLink = function (props) {
     const run = props.data;
-    if (run.state === "damaged") return h("span", { className: "muted" }, run.id);
+    if (run.state === "damaged") return h("span", { className: "muted", title: run.id }, run.started);
     const star = run.baseline ? h("span", { className: "icon icon-star", title: "baseline", role: "img", "aria-label": "baseline" }) : null;
     return h("a", { href: "/run/" + encodeURIComponent(run.id), onClick: go }, run.started, " ", star);
   };
@@ -80,9 +80,9 @@
     const tone = tones[run.state] || (bad ? "bad" : "warn");
     return h(
       "span",
-      { className: "state" },
+      { className: "state state-cell" },
       h("span", { className: "pill " + tone }, words[run.state] || run.state),
-      run.remark ? h("span", { className: "muted remark" }, run.remark) : null,
+      run.remark ? h("span", { className: "muted remark" }, run.state === "damaged" ? run.id + ": " + run.remark : run.remark) : null,
     );
   };
 

@@ -12,6 +12,7 @@ from dash import ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html,
 
 from dash_app import cards
 from dash_app.library import Library
+from dash_app.missing import first_run
 from dash_app.router import Page
 from dash_app.runs.rows import digest, row
 from dash_app.view import DEFAULT_SLO
@@ -40,7 +41,7 @@ def register(app: Dash, library: Library) -> Page:
 
     async def layout(query: dict[str, str]) -> html.Div:
         entries = await asyncio.to_thread(library.entries)
-        return _layout(entries) if entries else _first_run()
+        return _layout(entries) if entries else first_run("Runs")
 
     @app.callback(
         Output("runs-grid", "rowData"),
@@ -105,20 +106,6 @@ def register(app: Dash, library: Library) -> Page:
         prevent_initial_call=True,
     )
     return Page(re.compile("/runs"), "Runs · Tailgate", layout)
-
-
-def _first_run() -> html.Div:
-    return html.Div(
-        [
-            html.Div(html.H1("Runs"), className="page-head"),
-            cards.empty(
-                "No runs yet",
-                "A bench of three minutes leaves two here, sync and async. Watch them on the Live page as they run.",
-                command="make bench",
-            ),
-        ],
-        className="page",
-    )
 
 
 def _layout(entries: list[RunEntry]) -> html.Div:
