@@ -168,6 +168,26 @@ def test_the_address_restores_the_view_theme_included(wide: Watched, saved_runs:
     page.wait_for_function("location.search.includes('show=miss')")
 
 
+def test_the_address_restores_filter_and_sort_of_the_runs(wide: Watched, saved_runs: SavedRuns) -> None:
+    page = wide.go("/runs")
+    first = page.locator('.ag-center-cols-container [row-index="0"]')
+    page.locator("#runs-filter").fill("async")
+    header = page.locator('.ag-header-cell[col-id="miss_p50"]')
+    header.click()
+    expect(header).to_have_attribute("aria-sort", "ascending")
+    expect(first).to_have_attribute("row-id", saved_runs.damaged)  # it has none: less than any
+    header.click()
+    page.wait_for_function(
+        "location.search.includes('sort=miss_p50%3Adesc') && location.search.includes('filter=async')"
+    )
+    page.reload()
+    wide.settle()
+    expect(page.locator("#runs-filter")).to_have_value("async")
+    expect(header).to_have_attribute("aria-sort", "descending")
+    expect(first).to_have_attribute("row-id", saved_runs.storm)
+    expect(page.locator(f'[row-id="{saved_runs.a}"]')).to_have_count(0)  # sync
+
+
 def test_a_wrong_slo_is_told_beside_its_field(wide: Watched, saved_runs: SavedRuns) -> None:
     page = wide.go(f"/run/{saved_runs.storm}")
     expect(page.locator("#run-pills .pill")).to_have_count(3)
@@ -243,6 +263,19 @@ def choose(page: Page, *run_ids: str) -> None:
     """Tick runs in the table."""
     for run_id in run_ids:
         page.locator(f'.ag-center-cols-container [row-id="{run_id}"] .ag-checkbox-input').check()
+
+
+def test_a_refresh_of_the_table_leaves_the_question_open(wide: Watched, saved_runs: SavedRuns) -> None:
+    page = wide.go("/runs")
+    choose(page, saved_runs.short)
+    page.locator("#runs-delete").click()
+    expect(page.locator("#runs-confirm-what")).to_contain_text(saved_runs.short)
+    with page.expect_response("**/_dash-update-component*"):  # once in five seconds
+        pass
+    wide.settle()
+    expect(page.locator("#runs-delete-yes")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#runs-delete-yes")).to_have_count(0)
 
 
 @pytest.mark.slow

@@ -36,6 +36,20 @@
     return what === "count" ? value.toLocaleString("en-US") : numbers.threeDigits(value);
   };
 
+  // Keeps the address in step with filter and sort, without a new page.
+  function keep(name, value) {
+    const query = new URLSearchParams(location.search);
+    if (value) query.set(name, value);
+    else query.delete(name);
+    history.replaceState(history.state, "", location.pathname + (query.size ? "?" + query : ""));
+  }
+
+  grid.tailgateSorted = function (params) {
+    const by = params.api.getColumnState().find((column) => column.sort);
+    const sort = by ? by.colId + ":" + by.sort : "";
+    keep("sort", sort === "id:desc" ? "" : sort);
+  };
+
   // A plain link that does not reload the page, as dcc.Link does it.
   function go(event) {
     if (event.metaKey || event.ctrlKey || event.shiftKey) return;
@@ -103,6 +117,10 @@
       const ids = selected.map((run) => run.id).sort();
       const names = ["a", "b", "c"];
       return "/compare?" + ids.slice(0, 3).map((id, i) => names[i] + "=" + encodeURIComponent(id)).join("&");
+    },
+    runsAddress: function (text) {
+      keep("filter", text);
+      return clientside.no_update;
     },
     quickFilter: function (text, options) {
       return { ...options, quickFilterText: text || "" };
