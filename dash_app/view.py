@@ -1,4 +1,4 @@
-"""What a reader has set on a run's page, as it stands in the address: a shared link restores it."""
+"""What a reader has set on a page, as it stands in the address: a shared link restores it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,22 @@ class RunView:
     def of(cls, query: dict[str, str]) -> RunView:
         """The view that a query asks for; what is missing or makes no sense counts as not said."""
         return cls(query.get("slo", DEFAULT_SLO)[:200], population(query.get("show")), _brush(query.get("time", "")))
+
+
+@dataclass(frozen=True)
+class RunsView:
+    """The table of runs: ``text`` filters it, ``column`` and ``order`` (asc or desc) sort it."""
+
+    text: str = ""
+    column: str = "id"
+    order: str = "desc"
+
+    @classmethod
+    def of(cls, query: dict[str, str]) -> RunsView:
+        """The view that a query asks for: ``filter=blocking&sort=miss_p99:asc``; newest first where it does not say."""
+        column, _, order = query.get("sort", "").partition(":")
+        known = column and order in ("asc", "desc")
+        return cls(query.get("filter", "")[:200], *((column, order) if known else (cls.column, cls.order)))
 
 
 def population(name: str | None) -> Population | None:

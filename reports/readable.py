@@ -36,10 +36,10 @@ def latency(ms: float | None) -> str:
 
 
 def share(fraction: float | None) -> str:
-    """A fraction as per cent, one decimal; three digits below 0.1%, so that a rare failure does not read as none."""
+    """A fraction as per cent, one decimal; three digits below 1%, so that a rare failure does not read as none."""
     if fraction is None:
         return DASH
-    if 0 < fraction < 0.001:
+    if 0 < fraction < 0.00995:
         return f"{three_digits(round(fraction * 100, 4))}%"
     return f"{fraction * 100:.1f}%"
 
@@ -56,6 +56,8 @@ def change(ratio: float) -> str:
     if 0 < ratio <= 0.1:
         return f"÷{three_digits(1.0 / ratio)}"
     percent = (ratio - 1.0) * 100.0
+    if abs(percent) < 0.05:
+        return "0.0%"
     return f"{percent:+,.0f}%" if abs(percent) >= 99.95 else f"{percent:+.1f}%"
 
 

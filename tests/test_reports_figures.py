@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from math import log10
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,14 @@ from reports.figures import (
     relative_change,
     retries_over_time,
 )
+from reports.figures.dots import are_few, dots_of
 from reports.figures.layout import spread
 from reports.figures.time_axis import TimeAxis
+from reports.readable import change, share
 from reports.records.aggregate import cells, merge
+from reports.records.schema import POPULATIONS
+from reports.store.store import RunStore
+from tests.dash_fixtures import Traffic, save_run
 from tests.made_runs import T0_NS, batch, block, mixed
 
 DRAW: list[Callable[..., go.Figure]] = [latency_over_time, hit_miss_ecdf, percentiles, retries_over_time]
@@ -209,3 +215,29 @@ def test_relative_change_draws_intervals_about_their_lines() -> None:
     refused = relative_change(Comparison(**usual | {"refusal": "their seeds differ"}), theme=DARK)
     assert "their seeds differ" in said(refused)
     assert not refused.data
+
+
+def test_a_short_run_is_drawn_request_by_request_and_a_long_one_is_not(tmp_path: Path) -> None:
+    """Each dot is a sample: its intended start and its latency from it, hits apart from misses; a file stays small."""
+    run = RunStore(tmp_path).open(save_run(tmp_path, Traffic(seconds=12, rate=150)))
+    assert are_few(run.aggregate())
+    figure = latency_over_time(run.aggregate(), theme=DARK, dots=dots_of(run))
+    assert {t.name for t in figure.data} == {"hit", "miss"}
+    assert len(figure.to_json()) < 150_000
+    samples = run.samples().to_pandas()
+    samples = samples[samples.error == ""]
+    took_ms = (samples.sent_at + samples.latency_ns - samples.scheduled_at) / 1e6
+    for population, caches in POPULATIONS.items():
+        mine = samples.cache.isin(caches)
+        drawn = trace(figure, population)
+        np.testing.assert_allclose(10 ** np.array(drawn.y), took_ms[mine], rtol=0.002)
+        np.testing.assert_allclose(drawn.x, (samples.scheduled_at[mine] - run.manifest.started_ns) / 1e9, atol=0.001)
+        assert f"n = {mine.sum():,}" in said(figure)
+    long = RunStore(tmp_path).open(save_run(tmp_path, Traffic(seconds=12, rate=200), minute=1))
+    assert not are_few(long.aggregate())
+
+
+def test_shares_and_changes_are_told_as_exactly_as_they_matter() -> None:
+    told = {0.0: "0.0%", 0.00066: "0.066%", 0.00123: "0.123%", 0.0099: "0.99%", 0.012: "1.2%", 1.0: "100.0%"}
+    assert {fraction: share(fraction) for fraction in told} == told
+    assert [change(ratio) for ratio in (0.9996, 1.0004, 0.9, 3.2, 16.4)] == ["0.0%", "0.0%", "-10.0%", "+220%", "×16.4"]

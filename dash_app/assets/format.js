@@ -23,7 +23,7 @@
 
   function share(fraction) {
     if (fraction === null || fraction === undefined) return [DASH, ""];
-    if (fraction > 0 && fraction < 0.001) return [threeDigits(fraction * 100), "%"];
+    if (fraction > 0 && fraction < 0.00995) return [threeDigits(fraction * 100), "%"];
     return [(fraction * 100).toFixed(1), "%"];
   }
 

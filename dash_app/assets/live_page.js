@@ -6,6 +6,7 @@
   const DRAW_EVERY_MS = 500;
   const NOW_S = 10; // key figures are of the last so many seconds
   const OLD_S = 4; // a tick comes once a second: older data is told
+  const PHASES = { ramp: "users ramp up", warmup: "warm-up", measure: "measuring", drain: "last answers", idle: "between blocks" };
   let page = null; // what is mounted, null on every other page
 
   class Page {
@@ -152,7 +153,7 @@
       const said = [];
       const tick = view.ticks[view.ticks.length - 1];
       const frame = this.store.serverFrames[this.store.serverFrames.length - 1];
-      if (tick) said.push(["plain", tick.users.toLocaleString("en-US") + " users"], ["plain", tick.phase]);
+      if (tick) said.push(["plain", tick.users.toLocaleString("en-US") + " users"], ["plain", PHASES[tick.phase] || tick.phase]);
       if (tick && tick.generator.cpu !== undefined) {
         const bound = tick.generator.cpu > 0.9;
         said.push([bound ? "bad" : "good", "generator " + Math.round(tick.generator.cpu * 100) + "% of a core"]);

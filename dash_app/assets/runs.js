@@ -36,18 +36,18 @@
     return what === "count" ? value.toLocaleString("en-US") : numbers.threeDigits(value);
   };
 
-  // A link to the table shows it as it is seen now.
-  function remember(name, value) {
+  // Keeps the address in step with filter and sort, without a new page.
+  function keep(name, value) {
     const query = new URLSearchParams(location.search);
     if (value) query.set(name, value);
     else query.delete(name);
-    if (location.pathname === "/runs") history.replaceState(history.state, "", "/runs" + (query.size ? "?" + query : ""));
+    history.replaceState(history.state, "", location.pathname + (query.size ? "?" + query : ""));
   }
 
-  grid.tailgateSorted = function (api) {
-    const column = api.getColumnState().find((one) => one.sort);
-    const order = column && column.colId + "." + column.sort;
-    remember("sort", order === "id.desc" ? "" : order);
+  grid.tailgateSorted = function (params) {
+    const by = params.api.getColumnState().find((column) => column.sort);
+    const sort = by ? by.colId + ":" + by.sort : "";
+    keep("sort", sort === "id:desc" ? "" : sort);
   };
 
   // A plain link that does not reload the page, as dcc.Link does it.
@@ -62,7 +62,7 @@
   const cells = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});
   cells.RunLink = function (props) {
     const run = props.data;
-    if (run.state === "damaged") return h("span", { className: "muted" }, run.id);
+    if (run.state === "damaged") return h("span", { className: "muted", title: run.id }, run.started);
     const star = run.baseline ? h("span", { className: "icon icon-star", title: "baseline", role: "img", "aria-label": "baseline" }) : null;
     return h("a", { href: "/run/" + encodeURIComponent(run.id), onClick: go }, run.started, " ", star);
   };
@@ -94,9 +94,9 @@
     const tone = tones[run.state] || (bad ? "bad" : "warn");
     return h(
       "span",
-      { className: "state" },
+      { className: "state state-cell" },
       h("span", { className: "pill " + tone }, words[run.state] || run.state),
-      run.remark ? h("span", { className: "muted remark" }, run.remark) : null,
+      run.remark ? h("span", { className: "muted remark" }, run.state === "damaged" ? run.id + ": " + run.remark : run.remark) : null,
     );
   };
 
@@ -118,8 +118,11 @@
       const names = ["a", "b", "c"];
       return "/compare?" + ids.slice(0, 3).map((id, i) => names[i] + "=" + encodeURIComponent(id)).join("&");
     },
+    runsAddress: function (text) {
+      keep("filter", text);
+      return clientside.no_update;
+    },
     quickFilter: function (text, options) {
-      remember("filter", text);
       return { ...options, quickFilterText: text || "" };
     },
   });

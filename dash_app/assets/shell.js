@@ -12,6 +12,11 @@
         } catch (error) {
           /* a browser may refuse storage; the theme then lasts as long as the page */
         }
+        const query = new URLSearchParams(location.search);
+        if (query.has("theme")) {
+          query.set("theme", window.tailgateTheme); // or a reload would bring the old one back
+          history.replaceState(history.state, "", location.pathname + "?" + query);
+        }
       }
       return [window.tailgateTheme, window.tailgateTheme];
     },

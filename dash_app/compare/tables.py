@@ -56,7 +56,7 @@ def settings(found: Differences) -> html.Div | html.P:
         return html.P(f"Nothing: all {found.equal:,} settings are equal.", className="muted")
     return html.Div(
         _table(("", "A", "B"), [[html.Span(name, className="mono"), a, b] for name, a, b in found.changed]),
-        className="scroll wide-table",
+        className="scroll wide-table settings-diff",
         tabIndex="0",
         role="group",
         **cards.attributes(aria_label="Settings that differ"),

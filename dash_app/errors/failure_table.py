@@ -20,7 +20,7 @@ _NAMES = (
     "of requests",
     "attempts",
     "waited p50",
-    "p99",
+    "waited p99",
     "first",
     "last",
 )

@@ -220,8 +220,9 @@ def _waits_card(opened: OpenRun) -> html.Section:
         ("backoff, misses", summary.stages["miss"]["backoff"]),
     ):
         if time.count:
-            mean, p99 = readable.latency(time.mean_ms), readable.latency(time.p99_ms)
-            pairs.append((name, f"mean {mean}, p99 {p99}, n = {readable.count(time.count)}"))
+            told = [f"mean {readable.latency(time.mean_ms)}"]
+            told += [f"p99 {readable.latency(time.p99_ms)}"] if time.p99_ms is not None else []
+            pairs.append((name, ", ".join([*told, f"n\u00a0=\u00a0{readable.count(time.count)}"])))
     return cards.card(
         "Attempts and waits",
         "all requests by attempts; time in queue and backoff of those that succeeded",

@@ -12,8 +12,11 @@ from dash_app.router import Page
 async def _layout(query: dict[str, str]) -> html.Div:
     return html.Div(
         [
-            html.H1("Nothing here"),
-            html.P(["This address leads nowhere. ", html.A("All runs", href="/runs"), " are one step away."]),
+            html.Div(html.H1("Nothing here"), className="page-head"),
+            html.Section(
+                html.P(["This address leads nowhere. ", html.A("All runs", href="/runs"), " are one step away."]),
+                className="empty",
+            ),
         ],
         className="page",
     )

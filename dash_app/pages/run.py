@@ -216,9 +216,10 @@ def _headline(opened: OpenRun) -> list[str | Component]:
         )
     ]
     for name, latency in (("Misses", miss), ("Hits", hit)):
-        if latency.count:
-            p50, p99 = (readable.latency(latency.percentiles.get(p)) for p in ("p50", "p99"))
-            said.append(f"{name}: p50 {p50}, p99 {p99}. ")
+        told = [(p, latency.percentiles.get(p)) for p in ("p50", "p99")]
+        known = ", ".join(f"{p} {readable.latency(ms)}" for p, ms in told if ms is not None)
+        if known:
+            said.append(f"{name}: {known}. ")
     if summary.failures:
         worst = max(summary.failures_by_reason.items(), key=lambda item: item[1], default=("", 0))
         failed = html.A(f"{readable.count(summary.failures)} failed", href=f"/errors/{opened.id}")

@@ -12,9 +12,10 @@ from dash import ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html,
 
 from dash_app import cards
 from dash_app.library import Library
+from dash_app.missing import first_run
 from dash_app.router import Page
 from dash_app.runs.rows import digest, row
-from dash_app.view import DEFAULT_SLO
+from dash_app.view import DEFAULT_SLO, RunsView
 from reports.errors import StoreError
 from reports.judge.slo import parse_slo
 from reports.store.store import RunEntry
@@ -40,7 +41,7 @@ def register(app: Dash, library: Library) -> Page:
 
     async def layout(query: dict[str, str]) -> html.Div:
         entries = await asyncio.to_thread(library.entries)
-        return _layout(entries, query) if entries else _first_run()
+        return _layout(entries, RunsView.of(query)) if entries else first_run("Runs")
 
     @app.callback(
         Output("runs-grid", "rowData"),
@@ -70,7 +71,8 @@ def register(app: Dash, library: Library) -> Page:
         entries = await asyncio.to_thread(library.entries)
         now = digest(entries)
         rows = no_update if now == seen else [row(entry, SLO) for entry in entries]
-        return rows, now, (no_update if said is None else said), False
+        asked = ctx.triggered_id == "runs-delete-yes"  # a mere refresh leaves the question open
+        return rows, now, (no_update if said is None else said), (False if asked else no_update)
 
     app.clientside_callback(
         ClientsideFunction("tailgate", "selection"),
@@ -104,26 +106,16 @@ def register(app: Dash, library: Library) -> Page:
         State("runs-grid", "dashGridOptions"),
         prevent_initial_call=True,
     )
+    app.clientside_callback(
+        ClientsideFunction("tailgate", "runsAddress"),
+        Output("runs-address", "data"),
+        Input("runs-filter", "value"),
+        prevent_initial_call=True,
+    )
     return Page(re.compile("/runs"), "Runs · Tailgate", layout)
 
 
-def _first_run() -> html.Div:
-    return html.Div(
-        [
-            html.Div(html.H1("Runs"), className="page-head"),
-            cards.empty(
-                "No runs yet",
-                "A bench of three minutes leaves two here, sync and async. Watch them on the Live page as they run.",
-                command="make bench",
-            ),
-        ],
-        className="page",
-    )
-
-
-def _layout(entries: list[RunEntry], query: dict[str, str]) -> html.Div:
-    """The table, filtered and sorted as the address says: ``filter=text``, ``sort=column.asc`` or ``.desc``."""
-    sought = query.get("filter", "")[:100]
+def _layout(entries: list[RunEntry], view: RunsView) -> html.Div:
     damaged = sum(entry.state == "damaged" for entry in entries)
     said = f"{len(entries):,} runs, newest first" + (f" · {damaged:,} damaged" if damaged else "")
     toolbar = html.Div(
@@ -131,18 +123,23 @@ def _layout(entries: list[RunEntry], query: dict[str, str]) -> html.Div:
             dmc.TextInput(
                 id="runs-filter",
                 placeholder="Filter",
-                value=sought,
+                value=view.text,
                 debounce=150,
+                size="xs",
                 className="filter",
                 attributes={"input": {"data-filter": "", "aria-label": "Filter runs"}},
             ),
             html.Button("Compare", id="runs-compare", className="button", disabled=True),
-            dmc.TagsInput(
-                id="runs-tags", placeholder="tags", className="tags", **cards.attributes(aria_label="Tags to set")
-            ),
-            html.Button("Set tags", id="runs-tag-apply", className="button", disabled=True),
             html.Button("Baseline", id="runs-baseline", className="button", disabled=True),
             html.Button("Delete", id="runs-delete", className="button", disabled=True),
+            dmc.TagsInput(
+                id="runs-tags",
+                placeholder="Tags",
+                size="xs",
+                className="tags",
+                **cards.attributes(aria_label="Tags to set"),
+            ),
+            html.Button("Set tags", id="runs-tag-apply", className="button", disabled=True),
         ],
         className="toolbar",
     )
@@ -173,20 +170,25 @@ def _layout(entries: list[RunEntry], query: dict[str, str]) -> html.Div:
             dag.AgGrid(
                 id="runs-grid",
                 rowData=[row(entry, SLO) for entry in entries],
-                columnDefs=_sorted(_columns(), query.get("sort", "")),
+                columnDefs=[_sorted(column, view) for column in _columns()],
                 defaultColDef={"sortable": True, "resizable": True, "suppressMovable": True, "minWidth": 70},
-                dashGridOptions=_GRID_OPTIONS | {"quickFilterText": sought},
-                eventListeners={"sortChanged": ["tailgateSorted(params.api)"]},
+                dashGridOptions={**_GRID_OPTIONS, "quickFilterText": view.text},
+                eventListeners={"sortChanged": ["tailgateSorted(params)"]},
                 getRowId="params.data.id",
                 className="runs-grid",
                 style={"height": None},
             ),
             confirm,
             dcc.Store(id="runs-seen", data=digest(entries)),
+            dcc.Store(id="runs-address"),
             dcc.Interval(id="runs-refresh", interval=_REFRESH_MS),
         ],
         className="page",
     )
+
+
+def _sorted(column: dict[str, Any], view: RunsView) -> dict[str, Any]:
+    return {**column, "sort": view.order if column["field"] == view.column else None}
 
 
 def _columns() -> list[dict[str, Any]]:
@@ -257,14 +259,6 @@ def _columns() -> list[dict[str, Any]]:
             "valueFormatter": {"function": "params.value.join(', ')"},
         },
     ]
-
-
-def _sorted(columns: list[dict[str, Any]], asked: str) -> list[dict[str, Any]]:
-    """The columns with their order: newest first, unless the address asks for another that there is."""
-    field, _, direction = asked.rpartition(".")
-    if direction not in ("asc", "desc") or field not in [column["field"] for column in columns]:
-        field, direction = "id", "desc"
-    return [column | {"sort": direction} if column["field"] == field else column for column in columns]
 
 
 def _apply(library: Library, action: Any, chosen: list[str], tags: list[str]) -> str | None:

@@ -14,6 +14,7 @@ from dash_app.library import Library, OpenRun
 from dash_app.view import RunView
 from reports.figures import Theme, hit_miss_ecdf, latency_over_time, percentiles, retries_over_time
 from reports.figures.activity import cpu_over_time, in_flight_over_time
+from reports.figures.dots import are_few, dots_of
 from reports.figures.latency_over_time import COLUMNS
 from reports.figures.outcome_flow import outcome_flow
 from reports.figures.stage_times import stage_times
@@ -28,10 +29,12 @@ IDS: Final = ("run-retries", "run-ecdf", "run-percentiles", "run-flow", "run-sta
 def latency(library: Library, run_id: str, theme: Theme, population: Population | None) -> go.Figure:
     """Latency over time; whole, whatever stretch has been brushed: it is what one brushes on."""
     opened = library.open(run_id)
-    return opened.drawn(
-        ("latency", theme.name, population),
-        lambda: latency_over_time(opened.aggregate, theme=theme, population=population),
-    )
+
+    def draw() -> go.Figure:
+        dots = dots_of(library.store.open(run_id)) if are_few(opened.aggregate) else None
+        return latency_over_time(opened.aggregate, theme=theme, population=population, dots=dots)
+
+    return opened.drawn(("latency", theme.name, population), draw)
 
 
 def rest(library: Library, run_id: str, theme: Theme, view: RunView) -> list[go.Figure]:
@@ -62,7 +65,7 @@ def cards_of(opened: OpenRun, other: OpenRun | None) -> list[html.Section]:
     environment = _facts_card("Environment", "where, and how to run it again", facts.environment(opened.manifest))
     settings = facts.settings(opened.manifest)
     rows = [
-        [_latency_card(8), _retries_card(4)],
+        [_latency_card(8, few=are_few(opened.aggregate)), _retries_card(4)],
         [_ecdf_card(4), _percentiles_card(4), _change_card(4) if other is not None else _in_flight_card(4)],
         [_flow_card(6), _stages_card(6)],
     ]
@@ -75,14 +78,19 @@ def cards_of(opened: OpenRun, other: OpenRun | None) -> list[html.Section]:
     return [card for row in rows for card in row]
 
 
-def _latency_card(span: int) -> html.Section:
+def _latency_card(span: int, *, few: bool) -> html.Section:
     return cards.figure_card(
         "run-latency",
         "Latency over time",
-        "every successful request from its intended start; stronger colour = more requests",
+        "a short run: each dot is one successful request, from its intended start"
+        if few
+        else "every successful request from its intended start; stronger colour = more requests",
         span=span,
         height=300,
-        reading="Each column is a stretch of time, each row a latency on a log scale. The lines are percentiles over "
+        reading="Circles are hits, diamonds misses, by latency on a log scale. There are too few for percentiles over "
+        "time; shaded stretches were not measured. Drag across to look at one alone."
+        if few
+        else "Each column is a stretch of time, each row a latency on a log scale. The lines are percentiles over "
         "enough requests to be told; shaded stretches were not measured. Drag across to look at one alone.",
     )
 

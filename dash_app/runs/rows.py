@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 
 from dash_app.capacity.searches import is_of_search
@@ -14,7 +15,7 @@ from reports.summary.summary import Summary
 
 def row(entry: RunEntry, slo: Slo) -> dict[str, Any]:
     """What the grid gets of a run; a figure that could not be had is None, or not there for a damaged run."""
-    told: dict[str, Any] = {"id": entry.id, "started": entry.id, "tags": [], "state": entry.state}
+    told: dict[str, Any] = {"id": entry.id, "started": _started(entry.id), "tags": [], "state": entry.state}
     told["remark"] = entry.damage or ""
     manifest = entry.manifest
     if manifest is None:
@@ -37,6 +38,12 @@ def row(entry: RunEntry, slo: Slo) -> dict[str, Any]:
     if entry.state == "crashed":
         told["remark"] = told["remark"] or "its writer stopped without ending it; what it had written can be read"
     return told
+
+
+def _started(run_id: str) -> str:
+    """When a run whose manifest cannot be read began, by its id; the id itself where it does not say."""
+    found = re.match(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)", run_id)
+    return "{}-{}-{} {}:{}".format(*found.groups()) if found else run_id
 
 
 def _add_figures(told: dict[str, Any], summary: Summary) -> None:

@@ -56,7 +56,7 @@ def in_flight_over_time(ticks: Ticks, time: TimeAxis, *, theme: Theme) -> go.Fig
         ends.append((base + float(values[-5:].mean()) / 2, f"<b>{state.lower()}</b> {count(round(typical))}", colour))
         base += float(values[-5:].mean())
     top = float(sum(by_state.values()).max())  # type: ignore[union-attr]  # a sum of arrays
-    _label_ends(figure, ends, gap=top * 0.09)
+    _label_ends(figure, ends, gap=top * 0.17)
     figure.update_xaxes(time.layout(theme))
     figure.update_yaxes(axis(theme, range=[0, top * 1.08], tickformat=",d", title=axis_title("requests")))
     return figure
@@ -84,11 +84,11 @@ def cpu_over_time(ticks: Ticks, time: TimeAxis, *, theme: Theme) -> go.Figure:
             )
         )
         mean = float(np.nanmean(values))
-        ends.append((float(np.nanmean(values[-5:])), f"<b>{role}</b> mean {number(mean)}", colour))
+        ends.append((float(np.nanmean(values[-5:])), f"<b>{role}</b><br>mean {number(mean)}", colour))
     if not ends:
         return nothing(theme, "The ticks hold no CPU")
     figure.add_hline(y=1.0, line={"color": theme.slo, "width": 1, "dash": "dash"})
-    _label_ends(figure, ends, gap=top * 0.09)
+    _label_ends(figure, ends, gap=top * 0.17)
     figure.update_xaxes(time.layout(theme))
     figure.update_yaxes(axis(theme, range=[0, top * 1.08], title=axis_title("cores")))
     return figure
@@ -113,5 +113,13 @@ def _label_ends(figure: go.Figure, ends: Sequence[tuple[float, str, str]], gap: 
     places = spread([y for y, _, _ in ends], gap=gap)
     for (_, text, colour), place in zip(ends, places, strict=True):
         figure.add_annotation(
-            x=1, xref="paper", xanchor="left", xshift=6, y=place, text=text, showarrow=False, font={"color": colour}
+            x=1,
+            xref="paper",
+            xanchor="left",
+            xshift=6,
+            y=place,
+            text=text,
+            align="left",
+            showarrow=False,
+            font={"color": colour},
         )

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 import pyarrow as pa
 
+from reports.figures.dots import Dots
 from reports.figures.layout import bare_layout, latency_axis, nothing, spread
 from reports.figures.theme import Theme
 from reports.figures.time_axis import TimeAxis
@@ -42,11 +43,14 @@ _LINES: Final = (
 )
 
 
-def latency_over_time(aggregate: pa.Table, *, theme: Theme, population: Population | None = None) -> go.Figure:
+def latency_over_time(
+    aggregate: pa.Table, *, theme: Theme, population: Population | None = None, dots: Dots | None = None
+) -> go.Figure:
     """Heatmap of successful requests by time and log latency from the intended start, with hit p50, miss p50, miss p99.
 
     Colour goes with the square root of the count, so that a straggler shows beside thousands. A percentile is drawn
-    over stretches long enough to have ten samples beyond it. ``population`` leaves only one of the two.
+    over stretches long enough to have ten samples beyond it. ``population`` leaves only one of the two. With ``dots``
+    each request is drawn instead, and no percentile of the few.
     """
     parts = {p: of_population(aggregate, p) for p in POPULATIONS if population in (None, p)}
     time = TimeAxis.of([aggregate], columns=COLUMNS)
@@ -58,12 +62,15 @@ def latency_over_time(aggregate: pa.Table, *, theme: Theme, population: Populati
     low, high = max(0, int(used[0]) - 6), min(BINS, int(used[-1]) + 7)
     low, high = low - low % BINS_A_ROW, high + high % BINS_A_ROW
     figure = go.Figure(layout=bare_layout(theme, right=118))
-    figure.add_trace(_heatmap(total[low:high], low, time, theme))
     time.mark(figure, aggregate, theme)
-    drawn = [
-        _add_line(figure, line, grids[line.population], time, theme) for line in _LINES if line.population in grids
-    ]
-    ends = [end for end in drawn if end is not None]
+    if dots is not None:
+        ends = [dots.draw(figure, p, time, theme) for p, grid in grids.items() if grid.any()]
+    else:
+        figure.add_trace(_heatmap(total[low:high], low, time, theme))
+        drawn = [
+            _add_line(figure, line, grids[line.population], time, theme) for line in _LINES if line.population in grids
+        ]
+        ends = [end for end in drawn if end is not None]
     figure.update_xaxes(time.layout(theme))
     low_ms, high_ms = (10.0 ** (edge / BINS_PER_DECADE) / 1000.0 for edge in (low, high))
     figure.update_yaxes(latency_axis(theme, low_ms, high_ms, fixedrange=False))

@@ -110,6 +110,7 @@ def nothing(theme: Theme, text: str) -> go.Figure:
 
 
 def label_room(texts: Sequence[str]) -> int:
-    """The px to keep at the right for direct labels: the longest of ``texts`` without its tags, in 12 px of
+    """The px to keep at the right for direct labels: the longest line of ``texts`` without its tags, in 12 px of
     a font that stands in for Inter where a file is read without it."""
-    return 14 + ceil(7.6 * max((len(re.sub("<[^>]*>", "", text)) for text in texts), default=0))
+    lines = [line for text in texts for line in text.split("<br>")]
+    return 14 + ceil(7.6 * max((len(re.sub("<[^>]*>", "", line)) for line in lines), default=0))

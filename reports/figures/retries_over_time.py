@@ -46,21 +46,11 @@ def retries_over_time(aggregate: pa.Table, *, theme: Theme) -> go.Figure:
                 hovertemplate=f"{name}: %{{y:.2%}} of requests<br>at %{{customdata}}<extra></extra>",
             )
         )
+    if not stacked.any():
+        return nothing(theme, f"No retries in {int(reached.sum()):,} requests")
     time.mark(figure, aggregate, theme)
     top = max(float(stacked.max()) * 1.25, 0.01)
-    if not stacked.any():
-        figure.add_trace(go.Bar(x=time.centres, y=stacked, hoverinfo="skip", name="retries"))
-        figure.add_annotation(
-            text=f"No retries in {int(reached.sum()):,} requests",
-            showarrow=False,
-            bgcolor=theme.card,  # over the lines between blocks
-            x=0.5,
-            y=0.5,
-            xref="paper",
-            yref="paper",
-        )
-    else:
-        _label(figure, time, stacked, reached, aggregate, theme)
+    _label(figure, time, stacked, reached, aggregate, theme)
     figure.update_xaxes(time.layout(theme))
     figure.update_yaxes(axis(theme, range=[0, top], tickformat=".0%" if top > 0.05 else ".1%", nticks=7))
     return figure

@@ -21,6 +21,7 @@ from reports.figures import (
     relative_change,
     retries_over_time,
 )
+from reports.figures.dots import are_few, dots_of
 from reports.readable import count, number
 from reports.store.run import Run
 from reports.summary.rows import summary_rows
@@ -90,13 +91,15 @@ def _heading(run: Run, summary: Summary, *, alone: bool) -> str:
 
 def _run_cards(run: Run, summary: Summary, name: str, theme: Theme, slo_ms: float | None) -> list[str]:
     aggregate = run.aggregate()
+    dots = dots_of(run) if are_few(aggregate) else None
     n = {p: count(latency["intended"].count) for p, latency in summary.latency.items()}
     of = f"{n['hit']} hits, {n['miss']} misses"
     return [
         _card(
             f"Latency over time: {name}",
-            "every success by time and log latency; stronger colour is more requests; shaded: ramp and warm-up",
-            _drawn(latency_over_time(aggregate, theme=theme)),
+            "every success by time and log latency; "
+            f"{'one dot each' if dots else 'stronger colour is more requests'}; shaded: ramp and warm-up",
+            _drawn(latency_over_time(aggregate, theme=theme, dots=dots)),
             wide=True,
         ),
         _card(
