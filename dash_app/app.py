@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from dash import Dash
+from dash import Dash, set_props
 from dash.backends import get_backend
 from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
@@ -17,9 +17,11 @@ from dash_app.library import Library
 from dash_app.live import server_metrics
 from dash_app.live.feed import Feed
 from dash_app.live.routes import add_routes
+from dash_app.missing import missing
 from dash_app.pages import capacity, compare, errors, live, not_found, run, runs
 from dash_app.password import RequirePassword
 from dash_app.settings import Settings
+from reports.errors import StoreError
 
 LOG = logging.getLogger("dash_app")
 
@@ -43,7 +45,7 @@ def build(settings: Settings) -> ASGIApp:
         index_string=shell.INDEX,
         suppress_callback_exceptions=True,
         add_log_handler=False,
-        on_error=_log,
+        on_error=_told,
     )
     app.layout = shell.layout()
     shell.register(app)
@@ -63,10 +65,18 @@ def build(settings: Settings) -> ASGIApp:
     return server
 
 
-def _log(error: Exception) -> None:
-    """Dash answers a failed callback with a bare 500 and says nothing: the reason goes to stderr."""
-    LOG.error("a callback failed", exc_info=error)
-    raise error
+def _told(error: Exception) -> None:
+    """What happens where a callback fails; Dash itself would answer with a bare 500 and say nothing.
+
+    A run that went away, or broke, while it was looked at gives way to a page that says so. Anything else is a fault of
+    ours: its reason goes to stderr.
+    """
+    if isinstance(error, FileNotFoundError):
+        error = StoreError("the run was deleted while it was read")
+    if not isinstance(error, StoreError):
+        LOG.error("a callback failed", exc_info=error)
+        raise error
+    set_props("content", {"children": missing(error, lambda near: f"/run/{near}")})
 
 
 async def _request_once(app: ASGIApp, path: str) -> None:

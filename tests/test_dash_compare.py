@@ -110,6 +110,28 @@ def test_from_the_table_of_runs_to_swapped_arms_and_another_run(wide: Watched, s
     assert _arms(page) == [before[1], saved_runs.short]
 
 
+def test_a_pinned_run_and_a_third_are_at_hand(wide: Watched, saved_runs: SavedRuns) -> None:
+    page = wide.go(f"/compare?a={saved_runs.a}&b={saved_runs.b}")
+    page.keyboard.press("p")
+    expect(page.locator("#compare-pin")).to_have_text("Unpin A")
+    page.locator("#compare-c").click()
+    page.get_by_role("option", name="16:20:00").last.click()
+    page.wait_for_url(f"**/compare?a={saved_runs.a}&b={saved_runs.b}&c={saved_runs.short}")
+    wide.settle()
+    page.locator(f'a[href="/compare?a={saved_runs.a}&b={saved_runs.short}&c={saved_runs.b}"]').click()
+    expect(page.locator(".banner.warn")).to_be_visible()
+    page.keyboard.press("r")
+    page.wait_for_url("**/runs")
+    wide.settle()
+    page.locator(f'[row-id="{saved_runs.b}"] input[type=checkbox]').first.check()
+    expect(page.locator("#runs-compare")).to_have_text("Compare with pinned")
+    page.locator("#runs-compare").click()
+    page.wait_for_url(f"**/compare?a={saved_runs.a}&b={saved_runs.b}")
+    wide.settle()
+    page.locator("#compare-pin").click()
+    expect(page.locator("#compare-pin")).to_have_text("Pin A")
+
+
 def _arms(page: Page) -> list[str]:
     query = parse_qs(urlsplit(page.url).query)
     return [query["a"][0], query["b"][0]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -223,6 +224,19 @@ def test_a_stretch_of_time_restricts_the_other_figures(wide: Watched, saved_runs
     expect(page.locator(".time-input .mantine-InputWrapper-error")).to_be_visible()
     page.locator("#run-time").fill("")
     expect(page.locator("#run-flow .node-label").first).to_have_text(f"requests{run.summary().requests:,}")
+
+
+@pytest.mark.parametrize("address", ["/run/{0}", "/compare?a={0}&b={1}"])
+def test_a_run_that_is_deleted_while_it_is_looked_at_gives_way_to_what_happened(
+    wide: Watched, saved_runs: SavedRuns, address: str
+) -> None:
+    gone = saved_runs.root / saved_runs.short.replace("T1620", "T1720")
+    shutil.copytree(saved_runs.root / saved_runs.short, gone)
+    page = wide.go(address.format(gone.name, saved_runs.storm))
+    shutil.rmtree(gone)
+    page.keyboard.press("t")
+    expect(page.locator("h1")).to_have_text("No such run")
+    expect(page.locator("code")).to_have_text(gone.name)
 
 
 def test_keys_lead_where_they_say(wide: Watched) -> None:

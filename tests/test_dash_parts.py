@@ -18,6 +18,7 @@ from dash_app import router
 from dash_app.library import Library
 from dash_app.live.server_metrics import metrics_url
 from dash_app.run.courses import courses
+from dash_app.runs.rows import row
 from dash_app.runs.slo_of_summary import keeps
 from dash_app.view import DEFAULT_SLO, RunView
 from reports.errors import RunDamaged, RunNotFound
@@ -180,6 +181,17 @@ def test_quantiles_of_courses_are_those_of_the_bins(root: Path, run_id: str) -> 
 def test_a_run_without_measured_requests_has_no_course(root: Path, run_id: str) -> None:
     aggregate = RunStore(root).open(run_id).aggregate()
     assert courses(aggregate.slice(0, 0)).throughput_rps.size == 0
+
+
+@pytest.mark.parametrize("torn", ["run.json", "summary.json"])
+def test_a_run_with_a_torn_file_is_listed_as_damaged(tmp_path: Path, torn: str) -> None:
+    run_id = save_run(tmp_path, Traffic(seconds=5, rate=50))
+    file = tmp_path / run_id / torn
+    file.write_bytes(file.read_bytes()[:100])
+    told = row(Library(tmp_path).entries()[0], parse_slo(DEFAULT_SLO))
+    assert told["state"] == "damaged"
+    assert torn in told["remark"]
+    assert told["started"] == "2025-11-24 16:00"
 
 
 # ---- figures

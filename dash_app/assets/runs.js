@@ -100,11 +100,18 @@
     );
   };
 
+  // What a single selected run is compared with: the run that was pinned, if it is another.
+  function beside(selected) {
+    const pin = window.tailgatePin.get();
+    return (selected || []).length === 1 && pin && pin !== selected[0].id ? pin : null;
+  }
+
   const clientside = (window.dash_clientside = window.dash_clientside || {});
   clientside.tailgate = Object.assign(clientside.tailgate || {}, {
     selection: function (selected) {
       const n = (selected || []).length;
-      return [n < 2, n !== 1, n < 1, n < 1, n > 1 ? "Compare " + n : "Compare"];
+      const pin = beside(selected);
+      return [n < 2 && !pin, n !== 1, n < 1, n < 1, pin ? "Compare with pinned" : n > 1 ? "Compare " + n : "Compare"];
     },
     confirmDelete: function (_ask, _keep, selected) {
       const n = (selected || []).length;
@@ -113,8 +120,9 @@
       return [asked && n > 0, what + " and all samples will be gone. There is no way back."];
     },
     compare: function (clicks, selected) {
-      if (!clicks || (selected || []).length < 2) return clientside.no_update;
-      const ids = selected.map((run) => run.id).sort();
+      const pin = beside(selected);
+      if (!clicks || ((selected || []).length < 2 && !pin)) return clientside.no_update;
+      const ids = pin ? [pin, selected[0].id] : selected.map((run) => run.id).sort();
       const names = ["a", "b", "c"];
       return "/compare?" + ids.slice(0, 3).map((id, i) => names[i] + "=" + encodeURIComponent(id)).join("&");
     },

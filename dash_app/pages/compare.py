@@ -69,8 +69,15 @@ def register(app: Dash, library: Library) -> Page:
         Output("url", "href", allow_duplicate=True),
         Input("compare-a", "value"),
         Input("compare-b", "value"),
+        Input("compare-c", "value"),
         State("compare-ids", "data"),
         prevent_initial_call=True,
+    )
+    app.clientside_callback(
+        ClientsideFunction("tailgate", "pin"),
+        Output("compare-pin", "children"),
+        Input("compare-pin", "n_clicks"),
+        Input("compare-ids", "data"),
     )
     return Page(re.compile("/compare"), "Compare · Tailgate", layout)
 
@@ -140,7 +147,10 @@ def _layout(opened: list[OpenRun], choices: list[dict[str, str]]) -> html.Div:
             html.Div(
                 [
                     html.Div([html.H1("B against A"), html.P(_subline(a, b), className="subline")]),
-                    html.Div([_choice("A", a.id, choices), _choice("B", b.id, choices)], className="toolbar"),
+                    html.Div(
+                        [_choice("A", a.id, choices), _choice("B", b.id, choices), _choice("C", ids[2:], choices)],
+                        className="toolbar",
+                    ),
                 ],
                 className="page-head",
             ),
@@ -183,13 +193,17 @@ def _sides(a: OpenRun, b: OpenRun) -> html.Div:
     return html.Div([side("A", a), html.Span("vs", className="muted"), side("B", b)], className="header-context")
 
 
-def _choice(arm: str, chosen: str, choices: list[dict[str, str]]) -> dmc.Select:
+def _choice(arm: str, chosen: str | list[str], choices: list[dict[str, str]]) -> dmc.Select:
+    """Which run is A or B; the third may be none."""
+    third = isinstance(chosen, list)
     return dmc.Select(
         id=f"compare-{arm.lower()}",
-        value=chosen,
+        value=next(iter(chosen), None) if third else chosen,
         data=choices,
         searchable=True,
-        allowDeselect=False,
+        allowDeselect=third,
+        clearable=third,
+        placeholder="Third run",
         size="xs",
         leftSection=html.Span(arm, className=f"arm arm-{arm}"),
         className="run-choice",
@@ -200,8 +214,15 @@ def _choice(arm: str, chosen: str, choices: list[dict[str, str]]) -> dmc.Select:
 
 def _actions(ids: list[str]) -> html.Div:
     swap = html.A("Swap", href=address(ids[1], ids[0], *ids[2:]), className="button", **cards.attributes(data_key="S"))
+    pin = html.Button(
+        "Pin A",
+        id="compare-pin",
+        className="button",
+        title="Keep A at hand: the table of runs then compares any single run with it",
+        **cards.attributes(data_key="P"),
+    )
     share = html.Button("Share link", className="button", **cards.attributes(data_share=""))
-    return html.Div([swap, share], className="header-actions")
+    return html.Div([swap, pin, share], className="header-actions")
 
 
 def _third(opened: list[OpenRun]) -> list[html.P]:
@@ -209,11 +230,12 @@ def _third(opened: list[OpenRun]) -> list[html.P]:
     if len(opened) < 3:
         return []
     a, b, c = opened
-    name = facts.title(c.manifest)
     return [
         html.P(
             [
-                f"Third run: {name}. Compare it ",
+                "Compare the third run, ",
+                html.A(facts.title(c.manifest), href=f"/run/{c.id}"),
+                ", ",
                 html.A("against A", href=address(a.id, c.id, b.id)),
                 " or ",
                 html.A("against B", href=address(b.id, c.id, a.id)),

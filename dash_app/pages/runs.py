@@ -116,7 +116,7 @@ def register(app: Dash, library: Library) -> Page:
 
 
 def _layout(entries: list[RunEntry], view: RunsView) -> html.Div:
-    damaged = sum(entry.state == "damaged" for entry in entries)
+    damaged = sum(entry.damage is not None for entry in entries)
     said = f"{len(entries):,} runs, newest first" + (f" · {damaged:,} damaged" if damaged else "")
     toolbar = html.Div(
         [

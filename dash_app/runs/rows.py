@@ -18,8 +18,8 @@ def row(entry: RunEntry, slo: Slo) -> dict[str, Any]:
     told: dict[str, Any] = {"id": entry.id, "started": _started(entry.id), "tags": [], "state": entry.state}
     told["remark"] = entry.damage or ""
     manifest = entry.manifest
-    if manifest is None:
-        return told
+    if manifest is None or entry.damage is not None:  # a summary may be torn where the manifest is whole
+        return told | {"state": "damaged"}
     told |= {
         "started": f"{manifest.started_at:%Y-%m-%d %H:%M}",
         "mode": manifest.mode,
@@ -31,7 +31,7 @@ def row(entry: RunEntry, slo: Slo) -> dict[str, Any]:
         "baseline": manifest.baseline,
         "search": manifest.experiment if is_of_search(manifest) else None,
     }
-    told["remark"] = entry.damage or manifest.reason or ""
+    told["remark"] = manifest.reason or ""
     if entry.summary is not None:
         _add_figures(told, entry.summary)
         told["slo"] = keeps(slo, entry.summary)
