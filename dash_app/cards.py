@@ -38,7 +38,13 @@ BLANK: dict[str, Any] = {
 
 
 def card(
-    title: str, subtitle: str, body: Children, *, span: int, reading: str | None = None, figure_id: str | None = None
+    title: str,
+    subtitle: Children,
+    body: Children,
+    *,
+    span: int,
+    reading: str | None = None,
+    figure_id: str | None = None,
 ) -> html.Section:
     """A titled card, ``span`` twelfths wide on a wide screen.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 from reports.records.bins import BINS, quantile_ns
 from tests.dash_browser import Watched, until, watching
 from tests.dash_fixtures import LiveRun, Traffic, live_run
-from tests.dash_looks import look_faults
+from tests.dash_looks import drawn, look_faults
 from tests.dash_process import serving
 
 pytestmark = pytest.mark.browser
@@ -70,6 +71,12 @@ def wait_for_seq(page: Page, seq: int) -> None:
     page.wait_for_function("(seq) => Math.max(-1, ...tailgateLive.page.store.seqs.values()) >= seq", arg=seq)
 
 
+def wait_until_drawn(page: Page) -> None:
+    page.wait_for_function(
+        "document.getElementById('live-latency').layout.datarevision >= tailgateLive.page.store.version"
+    )
+
+
 def expected(run: LiveRun) -> dict[str, int]:
     misses = sum(run.count(cache=cache, error="") for cache in ("miss", "collapsed"))
     hits = run.count(cache="hit", error="")
@@ -94,9 +101,7 @@ def test_what_is_shown_is_what_the_ticks_say_and_zoom_survives(live: Watched, ru
     running.write(10)
     wait_for_seq(page, 39)
     assert taken(page) == expected(running)
-    page.wait_for_function(
-        "document.getElementById('live-latency').layout.datarevision >= tailgateLive.page.store.version"
-    )
+    wait_until_drawn(page)
     shown = page.evaluate(
         "['live-latency', 'live-load'].map((id) => document.getElementById(id)._fullLayout.xaxis.range)"
     )
@@ -111,6 +116,51 @@ def test_a_live_run_is_accessible_and_legible(live: Watched, running: LiveRun) -
     wait_for_seq(page, 44)
     faults = look_faults(live, [("dark", 1600), ("dark", 390), ("light", 820), ("light", 390)])
     assert not faults, "\n".join(faults)
+
+
+def test_live_figures_hold_hits_and_misses_apart_with_units(live: Watched, running: LiveRun) -> None:
+    """Hits take about 22 ms, misses about 1 s; nothing is drawn of seconds that have not come."""
+    running.write(12)
+    page = live.go("/")
+    wait_for_seq(page, 11)
+    wait_until_drawn(page)
+    figures = drawn(page)
+    assert len(figures) == 6
+    for name, figure in figures.items():
+        assert any(len(trace["y"]) > 5 for trace in figure["traces"].values()), name
+        unit = re.compile(r"(ms| s|%|:\d\d|^[\d,.]+$|requests|cores|users, req/s)")
+        assert all(unit.search(text) for text in figure["texts"]), (name, figure["texts"])
+        titled = any(not text[0].isdigit() for text in figure["texts"])
+        assert titled or any("%" in text or "ms" in text for text in figure["texts"]), name
+    latency = figures["live-latency"]["traces"]
+    assert all(1.2 < y < 1.5 for y in latency["hit p50"]["y"])  # log10 ms
+    assert all(2.9 < y < 3.2 for y in latency["miss p50"]["y"])
+    assert (latency["hit p50"]["colour"], latency["miss p50"]["colour"]) == ("#4cc9f0", "#ffb454")
+    hits = running.count(cache="hit", error="") / running.count(error="")
+    shares = figures["live-shares"]["traces"]["hit"]["y"]
+    assert np.nanmean([share for share in shares if share is not None]) == pytest.approx(hits, abs=0.12)
+    rates = figures["live-load"]["traces"]["req/s"]
+    assert max(rates["x"]) < 12
+    assert min(rates["y"]) > 0
+    states = {name: trace["y"][-1] for name, trace in figures["live-in-flight"]["traces"].items() if trace["y"]}
+    assert states == {name: running.written[-1]["server"]["in_flight"][name] for name in states}
+
+
+def test_the_address_restores_window_and_population(live: Watched, running: LiveRun) -> None:
+    running.write(30)
+    page = live.go("/")
+    page.locator("#live-window label", has_text="1 min").click()
+    page.locator("#live-show label", has_text="Misses").click()
+    page.wait_for_function("location.search === '?window=60&show=miss'")
+    page.reload()
+    live.settle()
+    wait_for_seq(page, 29)
+    wait_until_drawn(page)
+    expect(page.locator("#live-window input:checked")).to_have_value("60")
+    expect(page.locator("#live-show input:checked")).to_have_value("miss")
+    traces = drawn(page)["live-latency"]["traces"]
+    assert traces["miss p50"]["y"]
+    assert not traces["hit p50"]["y"]
 
 
 def test_key_figures_are_of_the_last_ten_seconds(live: Watched, running: LiveRun) -> None:

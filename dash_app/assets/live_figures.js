@@ -170,6 +170,7 @@
     const highest = Math.max(0.01, ...x.map((_, i) => stacks.reduce((sum, stack) => sum + stack[i], 0)));
     figure.layout.yaxis.range = [0, highest * 1.15];
     figure.layout.yaxis.tickformat = highest < 0.05 ? ".1%" : ".0%";
+    figure.layout.xaxis.visible = figure.layout.yaxis.visible = spent;
     if (!spent) {
       const reached = view.ledger.ended.sum(view.origin + view.from, view.origin + view.until).reached;
       const text = "No retries in " + reached.toLocaleString("en-US") + " requests";
@@ -227,7 +228,8 @@
     const step = stepFor(view.until - view.from, 150);
     const places = [];
     const rates = [];
-    for (let t = column(step, view.from); t + step <= view.until; t += step) {
+    const known = Math.min(view.until, view.now); // what lies ahead is not zero
+    for (let t = column(step, view.from); t + step <= known; t += step) {
       places.push(t + step / 2);
       rates.push(view.ledger.ended.sum(view.origin + t, view.origin + t + step).all / step);
     }

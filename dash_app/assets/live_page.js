@@ -192,7 +192,10 @@
       this.text("live-title", title || (data ? "Server" : "Live"));
       const first = runs[0];
       const elapsed = data ? " · " + numbers.elapsed(store.latest - store.origin) : "";
-      this.text("live-subline", first ? first.scenario + " · " + first.users.toLocaleString("en-US") + " users" + elapsed : "");
+      const followed = data && !first;
+      const about = first ? first.scenario + " · " + first.users.toLocaleString("en-US") + " users" : followed ? "as the server itself counts" : "";
+      this.text("live-subline", about && about + elapsed);
+      this.text("live-latency-from", followed ? "since they reached the server" : "from their intended start");
     }
 
     text(id, text) {

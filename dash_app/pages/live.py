@@ -131,7 +131,9 @@ def _kpis() -> html.Div:
 
 
 def _cards() -> list[html.Section]:
-    def place(figure_id: str, title: str, subtitle: str, span: int, reading: str, height: int = 230) -> html.Section:
+    def place(
+        figure_id: str, title: str, subtitle: cards.Children, span: int, reading: str, height: int = 230
+    ) -> html.Section:
         drawn = html.Div(id=figure_id, className="figure live-figure", style={"minHeight": height})
         return cards.card(title, subtitle, drawn, span=span, reading=reading, figure_id=figure_id)
 
@@ -139,7 +141,11 @@ def _cards() -> list[html.Section]:
         place(
             "live-latency",
             "Latency over time",
-            "successful requests from their intended start; stronger colour = more requests",
+            [
+                "successful requests, ",
+                html.Span("from their intended start", id="live-latency-from"),
+                "; stronger colour = more requests",
+            ],
             8,
             "Drag across to hold a stretch still in all figures; double click to follow again. The newest seconds "
             "still lack their slow requests.",
