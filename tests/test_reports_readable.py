@@ -10,7 +10,7 @@ from reports.readable import change, either_way
 @pytest.mark.parametrize(
     ("ratio", "told"),
     [
-        (1.0, "+0.0%"),
+        (1.0, "0.0%"),
         (0.9, "-10.0%"),
         (1.004, "+0.4%"),
         (2.0, "+100%"),
