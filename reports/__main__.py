@@ -76,10 +76,11 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("b", metavar="B", help=one)
     compare.set_defaults(command=_compare)
 
-    export = add("export", help="one self-contained HTML file of a run or of an experiment")
+    export = add("export", help="one self-contained HTML file of a run or of a comparison")
     export.add_argument(
         "name", nargs="?", default="latest", metavar="RUN", help=f"{one} (default), or an experiment's id"
     )
+    export.add_argument("other", nargs="?", metavar="B", help="a second run, to be compared against the first")
     export.add_argument("--output", "-o", type=Path, metavar="FILE", help="default: RUN.html in the current directory")
     export.add_argument("--theme", choices=("dark", "light"), default="dark")
     export.set_defaults(command=_export)
@@ -134,8 +135,12 @@ def _export(store: RunStore, arguments: argparse.Namespace) -> None:
     from reports.figures import THEMES
     from reports.views.export import export_html
 
-    runs = store.meant(arguments.name)
-    name = runs[0].manifest.experiment if len(runs) > 1 else runs[0].manifest.id
+    if arguments.other is not None:
+        runs = [store.open(store.resolve(name)) for name in (arguments.name, arguments.other)]
+        name = "-vs-".join(run.manifest.id for run in runs)
+    else:
+        runs = store.meant(arguments.name)
+        name = (runs[0].manifest.experiment if len(runs) > 1 else None) or runs[0].manifest.id
     output = arguments.output or Path(f"{name}.html")
     try:
         output.write_text(export_html(runs, THEMES[arguments.theme]), encoding="utf-8")

@@ -43,6 +43,9 @@ def test_the_page_says_what_reports_compare_says(wide: Watched, saved_runs: Save
     told = [readable.number(summary.throughput_rps, "req/s") for summary in (a, b)]
     assert [text.replace("\u00a0", " ") for text in throughput[1:3]] == told
     _figures_are_true(page, a.latency["hit"]["intended"].percentiles["p50"], a.latency["miss"]["intended"].percentiles)
+    with page.expect_download() as download:
+        page.locator("a[data-export]").click()
+    assert download.value.suggested_filename == f"tailgate-{saved_runs.a}-vs-{saved_runs.b}.html"
     faults = look_faults(wide, [("dark", 390), ("light", 820), ("light", 1600)])
     assert not faults, "\n".join(faults)
 

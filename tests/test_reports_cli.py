@@ -100,6 +100,17 @@ def test_latest_means_both_arms_of_what_was_measured_last(tmp_path: Path) -> Non
     assert [run.manifest.id for run in store.meant("latest")] == [alone]
 
 
+def test_any_run_and_any_two_are_exported(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    a, b = (i for i in RunStore(root).ids() if "bad" not in i)
+    assert called(root, "export", a, capsys=capsys)[0] == 0
+    assert "B relative to A" not in Path(f"{a}.html").read_text()
+    assert called(root, "export", b, a, capsys=capsys)[0] == 0
+    assert "B relative to A" in Path(f"{b}-vs-{a}.html").read_text()
+
+
 def test_compare_takes_any_two_runs(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a, b = (i for i in RunStore(root).ids() if "bad" not in i)
     code, out, _ = called(root, "compare", b, a, capsys=capsys)

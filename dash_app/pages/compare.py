@@ -222,7 +222,9 @@ def _actions(ids: list[str]) -> html.Div:
         **cards.attributes(data_key="P"),
     )
     share = html.Button("Share link", className="button", **cards.attributes(data_share=""))
-    return html.Div([swap, pin, share], className="header-actions")
+    export = f"/export?run={ids[0]}&run={ids[1]}"
+    save = html.A("Save report", href=export, className="button", download="", **cards.attributes(data_export=export))
+    return html.Div([swap, pin, share, save], className="header-actions")
 
 
 def _third(opened: list[OpenRun]) -> list[html.P]:

@@ -64,10 +64,14 @@ def export_html(runs: Sequence[Run], theme: Theme, *, slo_ms: float | None = Non
 </header>
 <main>{"".join(cards)}</main>
 <footer>Latency from the intended start, in brackets from the send; exact percentiles of successes, interpolated as
-numpy does; withheld where fewer than 10 samples lie beyond. {escape(summaries[0].window.rule)}.</footer>
+numpy does; withheld where fewer than 10 samples lie beyond. {escape(_sentence(summaries[0].window.rule))}</footer>
 </body>
 </html>
 """
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _variables(theme: Theme) -> str:
@@ -77,6 +81,7 @@ def _variables(theme: Theme) -> str:
 
 def _heading(run: Run, summary: Summary, *, alone: bool) -> str:
     m, verdict = run.manifest, summary.validity.verdict
+    blocks = "1 block" if summary.window.blocks == 1 else f"{count(summary.window.blocks)} blocks"
     status = (
         "" if m.status == "complete" else f" <b class='bad'>{escape(m.status)}: {escape(m.reason or 'no reason')}</b>"
     )
@@ -84,7 +89,7 @@ def _heading(run: Run, summary: Summary, *, alone: bool) -> str:
     return (
         f"<p><code>{escape(m.id)}</code> <b class='{'good' if verdict == 'VALID' else 'bad'}'>{verdict}</b>{status}<br>"
         f"{count(m.users)} users, seed {m.seed}, {number(summary.window.measured_s, 's')} measured in "
-        f"{summary.window.blocks} blocks, {count(summary.requests)} requests; {escape(m.environment.cpu_model)}, "
+        f"{blocks}, {count(summary.requests)} requests; {escape(m.environment.cpu_model)}, "
         f"{m.environment.cpu_count} cores{reasons}</p>"
     )
 
