@@ -388,6 +388,16 @@ def test_the_first_tab_leads_past_the_navigation(wide: Watched, saved_runs: Save
     assert reached == set(controls)
 
 
+@pytest.mark.parametrize("field", ["runs-filter", "runs-tags"])
+def test_a_field_in_focus_can_be_seen(wide: Watched, field: str) -> None:
+    page = wide.go("/runs")
+    box = page.locator(f".mantine-Input-input:is(#{field}, :has(#{field}))")
+    expect(box).to_have_css("outline-style", "none")
+    page.locator(f"#{field}").focus()
+    expect(box).to_have_css("outline-style", "solid")
+    expect(box).to_have_css("outline-width", "2px")
+
+
 def test_what_the_latest_run_is_called_leads_to_it(wide: Watched, saved_runs: SavedRuns) -> None:
     page = wide.go(f"/run/{saved_runs.storm[:17]}")
     assert saved_runs.storm in page.locator("a[data-export]").get_attribute("href")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from functools import cache
 from typing import Any
 
 import dash_mantine_components as dmc
@@ -30,13 +32,10 @@ _KPIS = (
 
 def register(app: Dash) -> Page:
     """The page; what moves on it is `assets/live_*.js`."""
-    skeletons = {
-        theme.name: {place: orjson.loads(figure.to_json()) for place, figure in live_figures(theme).items()}
-        for theme in THEMES.values()
-    }
 
     async def layout(query: dict[str, str]) -> html.Div:
         window = query.get("window", "300")
+        skeletons = await asyncio.to_thread(_skeletons)
         return _layout(skeletons, window if window in _WINDOWS_S else "300", population(query.get("show")) or "all")
 
     app.clientside_callback(
@@ -49,6 +48,15 @@ def register(app: Dash) -> Page:
         Input("live-pause", "n_clicks"),
     )
     return Page(re.compile("/"), "Live · Tailgate", layout)
+
+
+@cache
+def _skeletons() -> dict[str, dict[str, Any]]:
+    """The figures without data, by theme; made when first asked for: a fifth of the time it takes to start."""
+    return {
+        theme.name: {place: orjson.loads(figure.to_json()) for place, figure in live_figures(theme).items()}
+        for theme in THEMES.values()
+    }
 
 
 def _layout(skeletons: dict[str, Any], window: str, shown: str) -> html.Div:
