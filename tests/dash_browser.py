@@ -184,6 +184,8 @@ SETTLED = """() => {
   if (document.fonts.status !== "loaded") return false;
   if (document.querySelector(".dash-graph") && !window.Plotly) return false;
   if (document.getAnimations().some((animation) => animation.playState === "running")) return false;
+  // a flow's boxes travel to their places after a resize, by timers of d3 that getAnimations does not know
+  if ([...document.querySelectorAll(".sankey *")].some((node) => node.__transition__)) return false;
   const graphs = [...document.querySelectorAll(".figure")].filter((g) => g.offsetParent);
   return graphs.every((graph) => {
     const plot = graph.matches(".js-plotly-plot") ? graph : graph.querySelector(".js-plotly-plot");

@@ -73,7 +73,7 @@ def wait_for_seq(page: Page, seq: int) -> None:
 
 def wait_until_drawn(page: Page) -> None:
     page.wait_for_function(
-        "document.getElementById('live-latency').layout.datarevision >= tailgateLive.page.store.version"
+        "document.getElementById('live-latency').layout?.datarevision >= tailgateLive.page.store.version"
     )
 
 
