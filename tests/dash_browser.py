@@ -184,6 +184,10 @@ SETTLED = """() => {
   if (document.fonts.status !== "loaded") return false;
   if (document.querySelector(".dash-graph") && !window.Plotly) return false;
   if (document.getAnimations().some((animation) => animation.playState === "running")) return false;
+  // a table is there before its heads and rows are
+  const has = (table, parts) => table.querySelector(parts) !== null;
+  const whole = (table) => has(table, ".ag-header-cell") && has(table, ".ag-row, .ag-overlay-wrapper");
+  if (![...document.querySelectorAll(".runs-grid")].every(whole)) return false;
   // a flow's boxes travel to their places after a resize, by timers of d3 that getAnimations does not know
   if ([...document.querySelectorAll(".sankey *")].some((node) => node.__transition__)) return false;
   const graphs = [...document.querySelectorAll(".figure")].filter((g) => g.offsetParent);
