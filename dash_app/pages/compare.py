@@ -148,7 +148,11 @@ def _layout(opened: list[OpenRun], choices: list[dict[str, str]]) -> html.Div:
                 [
                     html.Div([html.H1("B against A"), html.P(_subline(a, b), className="subline")]),
                     html.Div(
-                        [_choice("A", a.id, choices), _choice("B", b.id, choices), _choice("C", ids[2:], choices)],
+                        [
+                            _choice("A", a.id, choices),
+                            _choice("B", b.id, choices),
+                            _choice("C", ids[2] if len(ids) > 2 else None, choices, may_be_none=True),
+                        ],
                         className="toolbar",
                     ),
                 ],
@@ -193,16 +197,14 @@ def _sides(a: OpenRun, b: OpenRun) -> html.Div:
     return html.Div([side("A", a), html.Span("vs", className="muted"), side("B", b)], className="header-context")
 
 
-def _choice(arm: str, chosen: str | list[str], choices: list[dict[str, str]]) -> dmc.Select:
-    """Which run is A or B; the third may be none."""
-    third = isinstance(chosen, list)
+def _choice(arm: str, chosen: str | None, choices: list[dict[str, str]], *, may_be_none: bool = False) -> dmc.Select:
     return dmc.Select(
         id=f"compare-{arm.lower()}",
-        value=next(iter(chosen), None) if third else chosen,
+        value=chosen,
         data=choices,
         searchable=True,
-        allowDeselect=third,
-        clearable=third,
+        allowDeselect=may_be_none,
+        clearable=may_be_none,
         placeholder="Third run",
         size="xs",
         leftSection=html.Span(arm, className=f"arm arm-{arm}"),

@@ -171,7 +171,7 @@ def bulkhead(
     def decorate(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         @wraps(call)
         async def admitted(*args: P.args, **kwargs: P.kwargs) -> T:
-            if places.in_flight < places.limit:
+            if places.in_flight < places.limit:  # try_enter(), without what a call costs
                 places.in_flight += 1
             else:
                 held = on_queued(QueuedDetails(places.limit, places.queued)) if on_queued is not None else None
