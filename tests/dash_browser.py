@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
@@ -152,6 +153,17 @@ class Watched:
         self.page.goto(self.base + path)
         self.settle()
         return self.page
+
+    def arrive(self, path: str) -> None:
+        """Wait until the tab is at this path, with the parameters that it names: a page adds its own to them."""
+        wanted = urlsplit(path)
+
+        def is_there(url: str) -> bool:
+            got = urlsplit(url)
+            return got.path == wanted.path and parse_qs(wanted.query).items() <= parse_qs(got.query).items()
+
+        self.page.wait_for_url(is_there)
+        self.settle()
 
     def settle(self) -> None:
         """Wait for content and fonts, until nothing moves and every graph has been drawn to the size of its box."""

@@ -156,8 +156,7 @@ def test_another_search_stands_beside(wide: Watched) -> None:
     page = wide.go(f"/capacity/{ASYNC}")
     page.locator("#capacity-beside").click()
     page.get_by_role("option", name=re.compile("^sync")).click()
-    page.wait_for_url(f"**/capacity/{ASYNC}?*b={SYNC}*")
-    wide.settle()
+    wide.arrive(f"/capacity/{ASYNC}?b={SYNC}")
     expect(page.locator(".header-context")).to_contain_text("sync")
 
 
@@ -175,18 +174,17 @@ def test_too_few_levels_say_which_command_to_run(wide: Watched) -> None:
 def test_the_search_is_reached_from_its_runs(wide: Watched) -> None:
     page = wide.go("/runs")
     page.locator(f'a[href="/capacity/{ASYNC}"]').first.click()
-    page.wait_for_url(f"**/capacity/{ASYNC}")
-    wide.settle()
+    wide.arrive(f"/capacity/{ASYNC}")
     page.locator("#capacity-levels a").first.click()
     page.wait_for_url("**/run/*")
     wide.settle()
     page.locator(".header-actions a", has_text="Capacity").click()
-    page.wait_for_url(f"**/capacity/{ASYNC}")
+    wide.arrive(f"/capacity/{ASYNC}")
 
 
 def test_without_a_search_the_page_says_how_to_make_one(tab: Page, empty_app: str) -> None:
     with watching(tab, empty_app) as watched:
         page = watched.go("/")
         page.keyboard.press("k")
-        page.wait_for_url("**/capacity")
+        watched.arrive("/capacity")
         expect(page.locator(".command code")).to_have_text("make capacity")

@@ -223,8 +223,7 @@ def test_a_run_that_begins_appears_and_one_that_ends_leads_to_its_report(live: W
     wait_for_seq(page, 11)
     run.end()
     page.locator("#live-banner a").click()
-    page.wait_for_url(f"**/run/{run.writer.id}")
-    live.settle()
+    live.arrive(f"/run/{run.writer.id}")
     assert "async" in page.locator("h1").inner_text()
 
 

@@ -242,8 +242,7 @@ def test_a_run_that_is_deleted_while_it_is_looked_at_gives_way_to_what_happened(
 def test_keys_lead_where_they_say(wide: Watched) -> None:
     page = wide.go("/")
     page.keyboard.press("r")
-    page.wait_for_url("**/runs")
-    wide.settle()
+    wide.arrive("/runs")
     page.keyboard.press("/")
     assert page.evaluate("document.activeElement.closest('#runs-filter, .filter') !== null")
     page.keyboard.type("blocking")
@@ -252,7 +251,7 @@ def test_keys_lead_where_they_say(wide: Watched) -> None:
     page.keyboard.press("t")
     expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", "light")
     page.keyboard.press("l")
-    page.wait_for_url(re.compile(r"//[^/]+/$"))
+    wide.arrive("/")
 
 
 def test_markup_in_a_run_id_stays_text(wide: Watched) -> None:
@@ -322,9 +321,8 @@ def test_runs_are_compared_tagged_marked_and_deleted(tab: Page, tmp_path: Path) 
 
         choose(page, *ids[1:])
         page.locator("#runs-compare").click()
-        page.wait_for_url(f"**/compare?a={ids[1]}&b={ids[2]}")
+        watched.arrive(f"/compare?a={ids[1]}&b={ids[2]}")
         expect(page.locator("h1")).to_have_text("B against A")
-        watched.settle()
 
 
 def test_a_first_visit_says_what_to_do(tab: Page, empty_app: str) -> None:
@@ -402,4 +400,4 @@ def test_what_the_latest_run_is_called_leads_to_it(wide: Watched, saved_runs: Sa
     page = wide.go(f"/run/{saved_runs.storm[:17]}")
     assert saved_runs.storm in page.locator("a[data-export]").get_attribute("href")
     page.keyboard.press("n")
-    page.wait_for_url("**/run/latest")
+    wide.arrive("/run/latest")
