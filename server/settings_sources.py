@@ -10,7 +10,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -159,9 +159,22 @@ def _flatten(table: dict[str, Any], prefix: str = "") -> Iterator[str]:
             yield prefix + name
 
 
-def _nearest(name: str, known: Any) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f": did you mean {close[0]}?" if close else ""
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """A hint for an unknown name: the one meant, or what there is in its group; empty where nothing comes near."""
+    group, dot, leaf = name.rpartition(".")
+    if not dot:
+        near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.7)
+        return f": did you mean {near[0]}?" if near else ""
+    leaves: dict[str, list[str]] = {}
+    for known_group, _, known_leaf in (known_name.rpartition(".") for known_name in known):
+        leaves.setdefault(known_group, []).append(known_leaf)
+    groups = difflib.get_close_matches(group, leaves.keys() - {""}, n=1, cutoff=0.7)
+    if not groups:
+        return ""
+    near = difflib.get_close_matches(leaf, leaves[groups[0]], n=1, cutoff=0.7)
+    if near:
+        return f": did you mean {groups[0]}.{near[0]}?"
+    return f": {groups[0].lstrip('-')} has {', '.join(leaves[groups[0]])}"
 
 
 def _one_line(error: ValidationError) -> str:

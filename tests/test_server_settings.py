@@ -70,6 +70,7 @@ def test_lists_are_taken_with_commas_and_again_and_again():
 
 FLAG_MISTAKES = {
     "unknown flag": (["--cache.enabld", "false"], "--cache.enabled"),
+    "unknown name in a group": (["--cache.nope", "1"], "ttl_s"),
     "unknown mode": (["--mode", "sink"], "mode"),
     "word for a number": (["--port", "http"], "port"),
     "port out of range": (["--port", "65536"], "port"),
@@ -92,6 +93,17 @@ def test_a_mistake_in_a_flag_is_one_line_that_names_it(flags: list[str], named: 
 
     assert named in str(mistake.value)
     assert "\n" not in str(mistake.value)
+
+
+def test_a_setting_of_another_group_is_not_what_was_meant():
+    with pytest.raises(UsageError) as mistake:
+        load_settings(["--nope.enabled", "false"])
+
+    assert "--nope.enabled" in str(mistake.value)
+    assert "otel" not in str(mistake.value)
+
+    with pytest.raises(UsageError, match=r"--cache\.enabled"):
+        load_settings(["--cash.enabled", "false"])
 
 
 FILE_MISTAKES = {

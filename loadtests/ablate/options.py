@@ -1,7 +1,6 @@
 """The command line of `python -m loadtests ablate`, read once and frozen."""
 
 import argparse
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,9 @@ from loadtests.flags import OneLineParser, add_keep_spoiled, whole
 
 POLICIES = ("cache", "retry", "rate_limit", "circuit_breaker", "bulkhead", "deadline", "track")
 """Those that the reference server has on unless told otherwise."""
+
+POLICIES_OFF = ("hedge", "fallback")
+"""Those that it has off unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,9 @@ def _parser() -> OneLineParser:
 def _policies(text: str) -> tuple[str, ...]:
     names = tuple(text.split(","))
     for name in names:
-        if not re.fullmatch(r"[a-z][a-z_]*", name):
-            raise argparse.ArgumentTypeError(f"{name!r} is not the name of a policy; e.g. {','.join(POLICIES[:2])}")
+        if name not in POLICIES + POLICIES_OFF:
+            known = ", ".join(POLICIES + POLICIES_OFF)
+            raise argparse.ArgumentTypeError(f"{name!r} is not a policy of the server; it has {known}")
     if len(set(names)) < len(names):
         raise argparse.ArgumentTypeError(f"{text!r} names a policy twice")
     return names

@@ -165,9 +165,8 @@ def _outcome(
     if failure is None:
         return Outcome("complete", 0)
     if isinstance(failure, ChildError) and failure.exit_code == _EXIT_USAGE:
-        return Outcome(
-            "failed", _EXIT_USAGE, (failure.log_tail or str(failure)).splitlines()[-1]
-        )  # it refused what the user set
+        line = (failure.log_tail or str(failure)).splitlines()[-1]
+        return Outcome("failed", _EXIT_USAGE, f"{failure.name} refused what was set: {line.partition(': ')[2] or line}")
     if isinstance(failure, ChildError):
         return Outcome("failed", 1, str(failure), failure.log_tail)
     if isinstance(failure, BenchError):
