@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 DASH = "–"
+_HUGE = 10_000  # a change beyond it is not told apart
 
 
 def three_digits(value: float) -> str:
@@ -50,11 +51,14 @@ def count(whole: int | None) -> str:
 
 
 def change(ratio: float) -> str:
-    """A ratio as a change: 0.9 is ``-10.0%``, 3.2 is ``+220%``; from tenfold on a factor: ``×16.4``, ``÷16.4``."""
+    """A ratio as a change: 0.9 is ``-10.0%``, 3.2 is ``+220%``; from tenfold on a factor: ``×16.4``, ``÷16.4``.
+
+    Beyond ten thousandfold only that: the end of an interval that lies there says that nothing is known.
+    """
     if ratio >= 10.0:
-        return f"×{three_digits(ratio)}"
+        return f"×{three_digits(ratio)}" if ratio < _HUGE else f"×>{_HUGE:,}"
     if 0 < ratio <= 0.1:
-        return f"÷{three_digits(1.0 / ratio)}"
+        return f"÷{three_digits(1.0 / ratio)}" if ratio > 1.0 / _HUGE else f"÷>{_HUGE:,}"
     percent = (ratio - 1.0) * 100.0
     if abs(percent) < 0.05:
         return "0.0%"
@@ -63,7 +67,9 @@ def change(ratio: float) -> str:
 
 def either_way(fraction: float) -> str:
     """A relative change up or down: 0.08 is ``±8.0%``; from twofold on a factor, as there is no ``-120%``."""
-    return f"±{fraction * 100:.1f}%" if fraction < 1.0 else f"a factor of {three_digits(1.0 + fraction)}"
+    if fraction < 1.0:
+        return f"±{fraction * 100:.1f}%"
+    return f"a factor of {three_digits(1.0 + fraction)}" if fraction < _HUGE else f"a factor >{_HUGE:,}"
 
 
 def elapsed(seconds: float) -> str:

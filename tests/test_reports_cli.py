@@ -1,5 +1,6 @@
 """``python -m reports``: what it prints and writes, and that what a user can do wrong is one line and exit 2."""
 
+import io
 import re
 import subprocess
 import sys
@@ -88,6 +89,17 @@ def test_an_experiment_prints_both_arms_and_the_verdict(root: Path) -> None:
     a, b = (run.summary() for run in RunStore(root).experiment("exp-1"))
     line = next(text for text in out.splitlines() if "throughput" in text)
     assert f"{number((b.throughput_rps or 0) / (a.throughput_rps or 1))}×" in line
+
+
+def test_a_narrow_terminal_loses_no_figure(root: Path) -> None:
+    told = []
+    for width in (100, 62):
+        console = Console(width=width, record=True, file=io.StringIO())
+        print_runs(console, RunStore(root).experiment("exp-1"))
+        text = console.export_text()
+        told.append(re.findall(r"[\d.,]+(?: [mµ]?s\b|×|%)", text[: text.index("relative to A")]))
+    assert sorted(told[0]) == sorted(told[1])
+    assert len(told[0]) > 40
 
 
 def test_latest_means_both_arms_of_what_was_measured_last(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def print_run(console: Console, run: Run) -> None:
     """Everything about one run."""
     summary = run.summary()
     console.print(_heading(run.manifest, summary))
-    console.print(_figures([("", summary)]))
+    console.print(_figures(console, [("", summary)]))
     console.print(_stages(summary))
     if not any(of["intended"].intervals for of in summary.latency.values()):
         console.print(Text(f"No 95% intervals: they need requests in at least {MIN_CHUNKS} seconds.", "dim"))
@@ -95,7 +95,7 @@ def print_comparison(console: Console, a: Run, b: Run) -> Comparison:
     summaries = [(_arm_name("A", a.manifest), a.summary()), (_arm_name("B", b.manifest), b.summary())]
     for (name, summary), run in zip(summaries, (a, b), strict=True):
         console.print(Text(f"{name}: ", "bold"), _heading(run.manifest, summary), sep="")
-    console.print(_figures(summaries))
+    console.print(_figures(console, summaries))
     if comparison.differences:
         console.print(_differences(comparison))
     console.print(Text(comparison.sentence, "bold"))
@@ -134,9 +134,11 @@ def _heading(manifest: Manifest, summary: Summary) -> Text:
     return text
 
 
-def _figures(summaries: Sequence[tuple[str, Summary]]) -> Table:
-    """The rows; of two runs with their ratios, of one with its intervals if it has any."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+def _figures(console: Console, summaries: Sequence[tuple[str, Summary]]) -> Table:
+    """The rows; of two runs with their ratios, of one with its intervals if it has any.
+
+    Where the console is too narrow, what stands in brackets goes below its figure.
+    """
     groups = summary_rows([summary for _, summary in summaries])
     names = ["", *(name for name, _ in summaries)]
     if len(summaries) == 2:
@@ -145,10 +147,21 @@ def _figures(summaries: Sequence[tuple[str, Summary]]) -> Table:
     else:
         cells = [[[row.name, *row.texts, row.interval] for row in group] for group in groups]
         names.append("95% interval" if any(row[-1] for group in cells for row in group) else "")
-    for name, texts in zip(names, zip(*(row for group in cells for row in group), strict=True), strict=True):
-        width = max(map(len, texts))  # a long label may wrap, a figure may not
-        table.add_column(name, justify="right" if table.columns else "left", min_width=width, overflow="fold")
-    for group in cells:
+    table = _grouped(names, cells)
+    unbounded = console.options.update(width=10 * console.width)
+    if console.measure(table, options=unbounded).minimum <= console.width:
+        return table
+    return _grouped(names, [[[text.replace(" (", "\n(") for text in row] for row in group] for group in cells])
+
+
+def _grouped(names: Sequence[str], groups: Sequence[Sequence[Sequence[str]]]) -> Table:
+    """Rows in groups; a column is as wide as its widest figure, and only a head may wrap."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    columns = zip(*(row for group in groups for row in group), strict=True)
+    for name, texts in zip(names, columns, strict=True):
+        widest = max(len(line) for text in texts for line in text.splitlines() or [""])
+        table.add_column(name, justify="right" if table.columns else "left", min_width=widest, overflow="fold")
+    for group in groups:
         for row in group:
             table.add_row(*row)
         table.add_section()
@@ -172,8 +185,10 @@ def _stages(summary: Summary) -> Table | Text:
 def _differences(comparison: Comparison) -> Table:
     table = Table(box=SIMPLE_HEAD, title="B relative to A, 95% simultaneous intervals", title_justify="left")
     table.add_column("")
-    for name in ("change", "from", "to", "verdict", "could tell from"):
-        table.add_column(name, justify="left" if name == "verdict" else "right")
+    for name in ("change", "from", "to"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict")
+    table.add_column("could tell from", justify="right")
     for d in comparison.differences:
         changes = [change(ratio) for ratio in (d.ratio, d.low, d.high)]
         verdict = Text(d.direction, _DIRECTION_STYLE[d.direction])
