@@ -193,9 +193,14 @@ def test_a_user_who_comes_back_goes_on_where_the_user_stopped():
 @pytest.mark.slow
 def test_spike_in_a_real_process_brings_users_and_takes_them_away(tmp_path):
     with EchoServer() as server:
-        flags = ("--scenario", "spike", "--warmup", 0.5, "--duration", 8)
-        with generator(tmp_path, server.url, *flags, users=50) as process:
+        flags = ("--scenario", "spike", "--duration", 8)
+        with generator(tmp_path, server.url, *flags, users=50, stdin=subprocess.PIPE) as process:
             run_until(process, 0)
+            time.sleep(1.5)  # no user comes before the time that is told
+            assert news(process)["users"] == 10
+            opens_ns = time.time_ns() + 500_000_000
+            process.stdin.write(f"{opens_ns}\n")
+            process.stdin.flush()
             seen = []
             while not (len(seen) > 2 and seen[-1] == 10 and 50 in seen):
                 seen.append(news(process)["users"])
@@ -205,6 +210,9 @@ def test_spike_in_a_real_process_brings_users_and_takes_them_away(tmp_path):
     assert len(samples) == server.answered
     assert {sample["error"] for sample in samples} == {""}
     assert {sample["user"] for sample in samples} <= set(range(50))
+    crowd = [(sample["scheduled_at"] - opens_ns) / 1e9 for sample in samples if sample["user"] >= 10]
+    assert 3.2 <= min(crowd) < 4.2  # two fifths of the time, at which they think for up to their first request
+    assert max(crowd) < 5.5  # gone at three fifths; Locust stops them a batch a second
 
 
 def test_a_stall_is_charged_to_every_arrival_that_fell_into_it_and_no_arrival_is_lost(tmp_path):

@@ -34,6 +34,8 @@ def test_a_factor_up_and_the_same_down_read_alike(factor: float) -> None:
     assert change(factor).removeprefix("×") == change(1.0 / factor).removeprefix("÷")
 
 
-@pytest.mark.parametrize(("fraction", "told"), [(0.042, "±4.2%"), (0.999, "±99.9%"), (163.0, "a factor of 164"), (3e9, "a factor >10,000")])
+@pytest.mark.parametrize(
+    ("fraction", "told"), [(0.042, "±4.2%"), (0.999, "±99.9%"), (163.0, "a factor of 164"), (3e9, "a factor >10,000")]
+)
 def test_what_could_be_told_either_way_never_reads_as_less_than_nothing(fraction: float, told: str) -> None:
     assert either_way(fraction) == told

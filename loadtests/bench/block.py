@@ -135,6 +135,7 @@ class BlockLoad:
         opens_ns = time.time_ns() + int(max(timing.warmup_s, _SETTLE_S) * 1e9)
         closes_ns = opens_ns + int(timing.measure_s * 1e9)
         self._put(measure_from_ns=opens_ns, measure_until_ns=closes_ns)
+        self._generators.tell_opening(opens_ns)
         await _sleep_until(opens_ns)
         self.phase = "measure"
         self._edges.append(self._read_edge())

@@ -62,11 +62,16 @@ class Generators:
             name = label if len(shares) == 1 else f"{label} ({number} of {len(shares)})"
             command = self._command(server, run_dir, block, first_user, users)
             core = [self._cores[(number - 1) % len(self._cores)]] if self._cores else []
-            self._processes.append(await self._children.spawn(name, command, core))
+            self._processes.append(await self._children.spawn(name, command, core, listens=True))
             first_user += users
         for process in self._processes:
             await process.first_line(READY_S)
             self._followers.append(asyncio.create_task(self._follow(process)))
+
+    def tell_opening(self, opens_ns: int) -> None:
+        """Say when the measured time begins (wall clock, ns), to which a profile of users holds."""
+        for process in self._processes:
+            process.tell(str(opens_ns))
 
     def _command(self, server: ServerUnderTest, run_dir: Path, block: int, first_user: int, users: int) -> list[str]:
         options = self._options
@@ -80,7 +85,6 @@ class Generators:
             "--seed": options.seed,
             "--run-dir": run_dir,
             "--block": block,
-            "--warmup": options.timing.warmup_s,
             "--duration": options.timing.measure_s,
             "--stop-timeout": options.timing.stop_s,
         }

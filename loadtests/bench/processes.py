@@ -79,6 +79,11 @@ class Child:
         while (line := await self._lines.get()) is not None:
             yield line
 
+    def tell(self, line: str) -> None:
+        """Write a line to the standard input of a process that listens; lost on one that has ended."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n".encode())
+
     async def ended(self) -> int:
         """The exit code, once the process has ended."""
         return await self._process.wait()
@@ -138,20 +143,26 @@ class Children:
         self._death: asyncio.Future[ChildError] = asyncio.get_running_loop().create_future()
 
     async def spawn(
-        self, name: str, argv: Sequence[str], cores: Sequence[int] = (), environment: Mapping[str, str] | None = None
+        self,
+        name: str,
+        argv: Sequence[str],
+        cores: Sequence[int] = (),
+        environment: Mapping[str, str] | None = None,
+        *,
+        listens: bool = False,
     ) -> Child:
         """Start a program on the given cores (any, when none are given), in its own session, to die with this process.
 
-        `environment` are its variables, this process's own when None. Raises OSError when the log cannot be written. A
-        program that cannot be started shows as a child that died.
+        `environment` are its variables, this process's own when None; one that `listens` can be told lines. Raises
+        OSError when the log cannot be written. A program that cannot be started shows as a child that died.
         """
         log_path = self._logs / f"{re.sub(r'[^A-Za-z0-9]+', '-', name).strip('-')}.log"
         pinned = ",".join(map(str, cores)) if cores and hasattr(os, "sched_setaffinity") else "-"
         with log_path.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-I", "-S", str(_LAUNCHER), str(os.getpid()), pinned, *argv,
-                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log, start_new_session=True,
-                env=environment,
+                stdin=asyncio.subprocess.PIPE if listens else asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE, stderr=log, start_new_session=True, env=environment,
             )  # fmt: skip
         child = Child(name, process, log_path)
         self._children.append(child)

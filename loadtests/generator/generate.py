@@ -59,7 +59,6 @@ def _parser() -> OneLineParser:
     add("--total-users", type=whole(1), metavar="N", help="users of all processes, which share an open loop's rate")
     add("--spawn-rate", type=rate, default=100.0, metavar="R", help="users to start a second")
     add("--rate", type=rate, metavar="R", help="requests a second of all processes; of an open loop only")
-    add("--warmup", type=seconds(0), default=0.0, metavar="S", help="from the last user's start to the measured time")
     add("--duration", type=seconds(0.1), default=60.0, metavar="S", help="measured time, over which a profile changes")
     add("--seed", type=whole(0), default=42, metavar="N", help="same seed, same requests")
     add("--run-dir", type=Path, required=True, metavar="DIR", help="the run's directory, which must exist")

@@ -16,6 +16,7 @@ import time
 
 import gevent
 import gevent.event
+import gevent.socket
 
 from loadtests.generator.alarm import make_alarm
 from loadtests.generator.clients import equip, report_to_locust
@@ -83,7 +84,9 @@ def run(options: argparse.Namespace, scenario: Scenario, target: Target) -> int:
     def follow_schedule() -> None:
         full.wait()
         session.open_gate()
-        opens_ns = time.perf_counter_ns() + int(options.warmup * 1e9)
+        if not scenario.profile:
+            return
+        opens_ns = _opening_ns()
         for change in changes(scenario.profile, options.users, options.duration):
             session.alarm.sleep_until(opens_ns + int(change.at_s * 1e9))
             runner.start(change.users, change.rate_per_s)
@@ -102,6 +105,18 @@ def run(options: argparse.Namespace, scenario: Scenario, target: Target) -> int:
         return 1
     _say(done=True, recorded=session.recorder.recorded)
     return 0
+
+
+def _opening_ns() -> int:
+    """When the measured time begins, in perf_counter ns: read from standard input as wall-clock ns. Now, if it ends."""
+    told = b""
+    while not told.endswith(b"\n"):
+        gevent.socket.wait_read(sys.stdin.fileno())
+        part = os.read(sys.stdin.fileno(), 64)
+        if not part:
+            return time.perf_counter_ns()
+        told += part
+    return time.perf_counter_ns() + int(told) - time.time_ns()
 
 
 def _say(**news: object) -> None:

@@ -76,6 +76,8 @@ class Collected:
     sent_ns: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     scheduled_ms: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     """Intended start in whole ms since the start of its block's measured window."""
+    failed_ms: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    """The same of the measured failures."""
     block: npt.NDArray[np.int16] = field(default_factory=lambda: np.empty(0, np.int16))
     success_population: npt.NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
 
@@ -161,6 +163,7 @@ def _collect_batch(found: Collected, batch: pa.RecordBatch, windows: Windows) ->
         "intended_ns": from_intended[good],
         "sent_ns": latency[good],
         "scheduled_ms": ((scheduled - lower)[good] // 1_000_000).astype(np.int32),
+        "failed_ms": ((scheduled - lower)[bad] // 1_000_000).astype(np.int32),
         "block": block[good],
         "success_population": population[good],
     }

@@ -52,6 +52,21 @@ def summary_rows(summaries: Sequence[Summary]) -> list[list[Row]]:
     return [[row for row in group if any(text != DASH for text in row.texts)] for group in groups]
 
 
+def phase_rows(summary: Summary) -> list[list[str]]:
+    """A row a phase: users, seconds of the measured time, req/s, failures; p50 and p99 with n of hits, of misses."""
+    rows = []
+    for phase in summary.phases:
+        first, last = phase.users
+        cells = [count(first) if first == last else f"{count(first)} to {count(last)}"]
+        cells += [f"{phase.begin_s:.3g} to {phase.end_s:.3g}", number(phase.throughput_rps), count(phase.failures)]
+        for population in POPULATIONS:
+            of = phase.latency[population]
+            p50, p99 = (latency(of.percentiles[name]) for name in ("p50", "p99"))
+            cells.append(f"{p50}, {p99} ({count(of.count)})")
+        rows.append(cells)
+    return rows
+
+
 def printed(summary: Summary, population: Population, name: str) -> float | None:
     """A percentile from the intended start in ms; None if it is withheld."""
     return summary.latency[population]["intended"].percentiles.get(name)

@@ -20,6 +20,7 @@ from reports.statistics.chunks import Chunks
 from reports.statistics.percentiles import enough_samples, quantiles
 from reports.statistics.popularity import expected_hit_share
 from reports.summary.collect import POPULATION_CODE, Collected, ReadBatches, collect
+from reports.summary.phases import phases
 from reports.summary.settled import notes, warmup
 from reports.summary.summary import (
     PERCENTILES,
@@ -67,6 +68,7 @@ def summarise(manifest: Manifest, read: ReadBatches, *, slo_ms: float | None = N
         window=_window(manifest, found),
         warmup=start,
         little=_little(found, seconds),
+        phases=phases(manifest, found),
         validity=judge(
             manifest.blocks,
             requests_by_block=found.by_block,

@@ -135,6 +135,23 @@ class Little(_Model):
     observed: float
 
 
+class Phase(_Model):
+    """A part of the measured time of each block, in which the scenario wanted other users than before.
+
+    ``begin_s`` to ``end_s`` seconds after the start of the window; ``users`` at its start and at its end, which differ
+    while they come or go; ``measured_s`` over all blocks. ``latency`` is from the intended start.
+    """
+
+    begin_s: float
+    end_s: float
+    users: tuple[int, int]
+    measured_s: float
+    requests: int
+    failures: int
+    throughput_rps: float | None
+    latency: dict[Population, Latency]
+
+
 class Reason(_Model):
     """Why a run is not VALID, or what else to know of it, and what to do about it."""
 
@@ -192,4 +209,5 @@ class Summary(_Model):
     window: Window
     warmup: WarmUp | None = None
     little: Little | None = None
+    phases: list[Phase] = Field(default_factory=list)
     validity: Validity

@@ -17,7 +17,7 @@ from reports.records.schema import POPULATIONS, STAGES, Manifest
 from reports.statistics.bootstrap import MIN_CHUNKS
 from reports.store.run import Run
 from reports.store.store import RunEntry
-from reports.summary.rows import printed, summary_rows
+from reports.summary.rows import phase_rows, printed, summary_rows
 from reports.summary.summary import Reason, Summary
 
 _VERDICT_STYLE = {"VALID": "green", "GENERATOR-BOUND": "bold yellow", "NOISY": "bold yellow"}
@@ -82,6 +82,8 @@ def print_run(console: Console, run: Run) -> None:
     summary = run.summary()
     console.print(_heading(run.manifest, summary))
     console.print(_figures(console, [("", summary)]))
+    if summary.phases:
+        console.print(_phases("", summary))
     console.print(_stages(summary))
     if not any(of["intended"].intervals for of in summary.latency.values()):
         console.print(Text(f"No 95% intervals: they need requests in at least {MIN_CHUNKS} seconds.", "dim"))
@@ -96,6 +98,9 @@ def print_comparison(console: Console, a: Run, b: Run) -> Comparison:
     for (name, summary), run in zip(summaries, (a, b), strict=True):
         console.print(Text(f"{name}: ", "bold"), _heading(run.manifest, summary), sep="")
     console.print(_figures(console, summaries))
+    for name, summary in summaries:
+        if summary.phases:
+            console.print(_phases(f"{name}, ", summary))
     if comparison.differences:
         console.print(_differences(comparison))
     console.print(Text(comparison.sentence, "bold"))
@@ -179,6 +184,17 @@ def _stages(summary: Summary) -> Table | Text:
     for stage in STAGES:
         cells = [summary.stages[population][stage] for population in POPULATIONS]
         table.add_row(stage, *(", ".join(latency(ms) for ms in (c.mean_ms, c.p50_ms, c.p99_ms)) for c in cells))
+    return table
+
+
+def _phases(name: str, summary: Summary) -> Table:
+    """What each number of users met, where the scenario changes it: the percentiles above are of all of them."""
+    title = f"{name}by users: p50, p99 from the intended start (n)".capitalize()
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    for heading in ("users", "second", "req/s", "failed", *POPULATIONS):
+        table.add_column(heading, justify="right")
+    for row in phase_rows(summary):
+        table.add_row(*row)
     return table
 
 
