@@ -235,6 +235,13 @@ def test_every_block_meets_the_fault_script_at_the_same_time(start: Callable[...
         assert (mine["status"][since_s.between(0.5, 0.9)] != 200).all()
         assert (mine["status"][since_s.between(0.0, 0.3) | since_s.between(1.1, 1.2)] == 200).all()
         assert since_s.between(0.5, 0.9).sum() > 5
+        ((from_ns, until_ns),) = block.faults
+        assert (from_ns - block.measure_from_ns) / 1e9 == pytest.approx(0.4, abs=0.05)
+        assert until_ns - from_ns == pytest.approx(600_000_000, abs=1000)
+    calm, faulty = opened.summary().phases
+    assert (calm.faults, calm.measured_s, calm.failures) == (False, pytest.approx(1.2), 0)
+    assert (faulty.faults, faulty.measured_s) == (True, pytest.approx(1.2))
+    assert faulty.failures == opened.summary().failures > 0.9 * faulty.requests
 
 
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -32,6 +32,22 @@ def test_every_kind_can_be_scripted():
 
 
 @pytest.mark.parametrize(
+    ("windows", "stretches"),
+    [
+        ([], []),
+        ([(5, 3), (5, 3), (20, 1)], [(5, 8), (20, 21)]),
+        ([(6, 4), (5, 3), (10, 2)], [(5, 12)]),
+        ([(1, 9), (2, 3), (30, None), (40, 1)], [(1, 10), (30, None)]),
+    ],
+)
+def test_the_stretches_with_faults_are_told_once_each(windows, stretches):
+    toml = "\n".join(
+        f'[[fault]]\nkind = "hang"\nat_s = {at}\n' + (f"for_s = {length}" if length else "") for at, length in windows
+    )
+    assert FaultScript.parse(toml).disturbed_s() == stretches
+
+
+@pytest.mark.parametrize(
     ("toml", "place"),
     [
         ("fault =", "not TOML"),

@@ -131,10 +131,16 @@ class BlockLoad:
         if scenarios.load(self._options.scenario).is_open:
             # Before, nothing arrives: a window that opened meanwhile would have a second without load in it.
             await _sleep_until(int(schedule_start_s(time.time()) * 1e9))
-        await self.live.server.restart_faults()  # again: how long a ramp takes differs
-        opens_ns = time.time_ns() + int(max(timing.warmup_s, _SETTLE_S) * 1e9)
+        disturbed_s = await self.live.server.restart_faults()  # again: how long a ramp takes differs
+        now_ns = time.time_ns()
+        opens_ns = now_ns + int(max(timing.warmup_s, _SETTLE_S) * 1e9)
         closes_ns = opens_ns + int(timing.measure_s * 1e9)
-        self._put(measure_from_ns=opens_ns, measure_until_ns=closes_ns)
+        faults = [
+            (now_ns + int(start_s * 1e9), closes_ns if end_s is None else min(closes_ns, now_ns + int(end_s * 1e9)))
+            for start_s, end_s in disturbed_s
+            if now_ns + start_s * 1e9 < closes_ns
+        ]
+        self._put(measure_from_ns=opens_ns, measure_until_ns=closes_ns, faults=faults)
         self._generators.tell_opening(opens_ns)
         await _sleep_until(opens_ns)
         self.phase = "measure"

@@ -39,13 +39,17 @@ class ServerUnderTest:
     argv: list[str]
     has_faults: bool = False
 
-    async def restart_faults(self) -> None:
-        """Have the mock's fault script begin anew, if it runs one. Raises BenchError where it will not."""
+    async def restart_faults(self) -> list[tuple[float, float | None]]:
+        """Have the mock's fault script begin anew, if it runs one. Raises BenchError where it will not.
+
+        Returns when it disturbs calls, as (from, until) in seconds from now; None for an end that does not come.
+        """
         if not self.has_faults:
-            return
+            return []
         try:
-            await post(f"{self.base_url}/mock/faults/restart", _REACH_S)
-        except OSError as error:
+            told = orjson.loads(await post(f"{self.base_url}/mock/faults/restart", _REACH_S) or b"{}")
+            return [(start, end) for start, end in told.get("disturbed_s", [])]
+        except (OSError, orjson.JSONDecodeError) as error:
             raise BenchError(
                 f"the server would not begin its fault script anew, so blocks are not alike: {error}"
             ) from None

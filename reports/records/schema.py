@@ -131,7 +131,8 @@ class Block(_Model):
     ``measure_from_ns`` is None until the warm-up's end is known: until then nothing counts as measured. Set it while
     it still lies in the future, or ticks and aggregate will disagree. ``measure_until_ns`` None means "still going".
     Figures measured over the window are None where they could not be taken (a server that is not ours). ``left_out``
-    says why nothing of the block counts as measured; None where it does.
+    says why nothing of the block counts as measured; None where it does. ``faults``: from when until when a fault
+    script disturbed calls to Gemini, up to the window's end.
     """
 
     index: int
@@ -149,6 +150,7 @@ class Block(_Model):
     generator_cpu: float | None = None
     steal: float | None = None
     left_out: str | None = None
+    faults: list[tuple[int, int]] = Field(default_factory=list)
 
     @property
     def measured_s(self) -> float:

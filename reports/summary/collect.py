@@ -78,6 +78,7 @@ class Collected:
     """Intended start in whole ms since the start of its block's measured window."""
     failed_ms: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     """The same of the measured failures."""
+    failed_block: npt.NDArray[np.int16] = field(default_factory=lambda: np.empty(0, np.int16))
     block: npt.NDArray[np.int16] = field(default_factory=lambda: np.empty(0, np.int16))
     success_population: npt.NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
 
@@ -164,6 +165,7 @@ def _collect_batch(found: Collected, batch: pa.RecordBatch, windows: Windows) ->
         "sent_ns": latency[good],
         "scheduled_ms": ((scheduled - lower)[good] // 1_000_000).astype(np.int32),
         "failed_ms": ((scheduled - lower)[bad] // 1_000_000).astype(np.int32),
+        "failed_block": block[bad],
         "block": block[good],
         "success_population": population[good],
     }

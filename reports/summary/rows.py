@@ -52,19 +52,27 @@ def summary_rows(summaries: Sequence[Summary]) -> list[list[Row]]:
     return [[row for row in group if any(text != DASH for text in row.texts)] for group in groups]
 
 
-def phase_rows(summary: Summary) -> list[list[str]]:
-    """A row a phase: users, seconds of the measured time, req/s, failures; p50 and p99 with n of hits, of misses."""
-    rows = []
+def phase_rows(summary: Summary) -> dict[str, list[list[str]]]:
+    """The parts of a run that differ by design, a table for each way in which they do: its rows under its title.
+
+    A row: what the part is, which seconds of the window (by faults: how many), req/s, failures; p50 and p99 with n of
+    hits, and of misses.
+    """
+    tables: dict[str, list[list[str]]] = {}
     for phase in summary.phases:
-        first, last = phase.users
-        cells = [count(first) if first == last else f"{count(first)} to {count(last)}"]
-        cells += [f"{phase.begin_s:.3g} to {phase.end_s:.3g}", number(phase.throughput_rps), count(phase.failures)]
+        if phase.users is not None:
+            first, last = phase.users
+            title, what = "users", count(first) if first == last else f"{count(first)} to {count(last)}"
+            when = f"{phase.begin_s:.3g} to {phase.end_s:.3g}"
+        else:
+            title, what, when = "faults", "scripted" if phase.faults else "none", f"{phase.measured_s:.3g} in all"
+        row = [what, when, number(phase.throughput_rps), count(phase.failures)]
         for population in POPULATIONS:
             of = phase.latency[population]
             p50, p99 = (latency(of.percentiles[name]) for name in ("p50", "p99"))
-            cells.append(f"{p50}, {p99} ({count(of.count)})")
-        rows.append(cells)
-    return rows
+            row.append(f"{p50}, {p99} ({count(of.count)})")
+        tables.setdefault(title, []).append(row)
+    return tables
 
 
 def printed(summary: Summary, population: Population, name: str) -> float | None:

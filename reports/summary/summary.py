@@ -136,15 +136,18 @@ class Little(_Model):
 
 
 class Phase(_Model):
-    """A part of the measured time of each block, in which the scenario wanted other users than before.
+    """A part of the measured time that differs from the rest by design: in its users, or in its faults.
 
-    ``begin_s`` to ``end_s`` seconds after the start of the window; ``users`` at its start and at its end, which differ
-    while they come or go; ``measured_s`` over all blocks. ``latency`` is from the intended start.
+    Parts by users: ``begin_s`` to ``end_s`` seconds after the start of each block's window; ``users`` at its start and
+    at its end, which differ while they come or go. Parts by faults, pooled: ``faults`` says whether a fault script
+    disturbed calls to Gemini at a request's intended start. ``measured_s`` is over all blocks, ``latency`` from the
+    intended start.
     """
 
-    begin_s: float
-    end_s: float
-    users: tuple[int, int]
+    users: tuple[int, int] | None = None
+    begin_s: float | None = None
+    end_s: float | None = None
+    faults: bool | None = None
     measured_s: float
     requests: int
     failures: int

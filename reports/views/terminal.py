@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
@@ -82,8 +82,8 @@ def print_run(console: Console, run: Run) -> None:
     summary = run.summary()
     console.print(_heading(run.manifest, summary))
     console.print(_figures(console, [("", summary)]))
-    if summary.phases:
-        console.print(_phases("", summary))
+    for table in _phases("", summary):
+        console.print(table)
     console.print(_stages(summary))
     if not any(of["intended"].intervals for of in summary.latency.values()):
         console.print(Text(f"No 95% intervals: they need requests in at least {MIN_CHUNKS} seconds.", "dim"))
@@ -99,8 +99,8 @@ def print_comparison(console: Console, a: Run, b: Run) -> Comparison:
         console.print(Text(f"{name}: ", "bold"), _heading(run.manifest, summary), sep="")
     console.print(_figures(console, summaries))
     for name, summary in summaries:
-        if summary.phases:
-            console.print(_phases(f"{name}, ", summary))
+        for table in _phases(f"{name}. ", summary):
+            console.print(table)
     if comparison.differences:
         console.print(_differences(comparison))
     console.print(Text(comparison.sentence, "bold"))
@@ -187,15 +187,16 @@ def _stages(summary: Summary) -> Table | Text:
     return table
 
 
-def _phases(name: str, summary: Summary) -> Table:
-    """What each number of users met, where the scenario changes it: the percentiles above are of all of them."""
-    title = f"{name}by users: p50, p99 from the intended start (n)".capitalize()
-    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
-    for heading in ("users", "second", "req/s", "failed", *POPULATIONS):
-        table.add_column(heading, justify="right")
-    for row in phase_rows(summary):
-        table.add_row(*row)
-    return table
+def _phases(name: str, summary: Summary) -> Iterator[Table]:
+    """What was met in the parts of a run that differ by design: the percentiles above are of all of them."""
+    for what, rows in phase_rows(summary).items():
+        title = f"{name}By {what}: p50, p99 from the intended start (n)"
+        table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+        for heading in (what, "seconds", "req/s", "failed", *POPULATIONS):
+            table.add_column(heading, justify="right")
+        for row in rows:
+            table.add_row(*row)
+        yield table
 
 
 def _differences(comparison: Comparison) -> Table:

@@ -85,6 +85,19 @@ class FaultScript(BaseModel):
             message = first["msg"].removeprefix("Value error, ")
             raise FaultScriptError(f"{origin}: {place or 'top level'}: {message}, got {first['input']!r:.80}") from None
 
+    def disturbed_s(self) -> list[tuple[float, float | None]]:
+        """The stretches of time in which calls may be disturbed, in seconds since the start: merged, in order.
+
+        The last one's end is None where it has none.
+        """
+        merged: list[list[float]] = []
+        for start, end in sorted((window.at_s, window.at_s + window.for_s) for window in self.fault):
+            if merged and start <= merged[-1][1]:
+                merged[-1][1] = max(merged[-1][1], end)
+            else:
+                merged.append([start, end])
+        return [(start, None if math.isinf(end) else end) for start, end in merged]
+
     @classmethod
     def load(cls, path: Path) -> FaultScript:
         """A script from a file. Raises :class:`FaultScriptError`."""

@@ -31,6 +31,7 @@ class MockGemini:
         faults: FaultScript = NO_FAULTS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._faults = faults
         self._simulation = Simulation(profile, seed=seed, faults=faults, clock=clock)
 
     def __repr__(self) -> str:
@@ -66,9 +67,10 @@ class MockGemini:
             _raise(plan.fault, call.model)
         return plan.reply
 
-    def restart_faults(self) -> None:
-        """Run the script of faults from its beginning again."""
+    def restart_faults(self) -> FaultScript:
+        """Run the script of faults from its beginning again; returns the script."""
         self._simulation.restart_faults()
+        return self._faults
 
     async def aclose(self) -> None:
         """Nothing to release."""
