@@ -44,17 +44,15 @@ def _pinned(core: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def target(delay_ms: float = 0.0) -> Iterator[tuple[str, dict[str, float]]]:
-    """A target at work: its URL, and what it has to say once it has ended."""
-    command = [*_pinned(_CORES[0]), sys.executable, "-m", "tests.perf_target", "--delay-ms", str(delay_ms)]
+def target(*flags: str) -> Iterator[str]:
+    """The URL of a target at work, with those flags of ``tests.perf_target``."""
+    command = [*_pinned(_CORES[0]), sys.executable, "-m", "tests.perf_target", *flags]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        said: dict[str, float] = {}
         try:
-            yield f"http://127.0.0.1:{process.stdout.readline().strip()}", said
+            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
         finally:
             process.send_signal(signal.SIGTERM)
-            said.update(json.loads(process.stdout.readline()))
 
 
 def generator(run_dir: Path, url: str, client: str, scenario: str, users: int, rate: int) -> subprocess.Popen[str]:
@@ -100,7 +98,7 @@ def cost_of_wrk(url: str) -> float:
 def clients(rounds: int) -> None:
     """Lean users, FastHttpUser and wrk in turn, and the ratios of each round."""
     to_fast, to_wrk = [], []
-    with target() as (url, _):
+    with target() as url:
         for _ in range(rounds):
             lean = cost_of_users(url, "lean")
             fast = cost_of_users(url, "fast")
@@ -149,17 +147,38 @@ def recorder(requests: int) -> None:
 
 
 def percentiles() -> None:
-    """p50 and p99 of a known log-normal law, as recorded from the send, against the target's own."""
-    with tempfile.TemporaryDirectory() as run_dir:
-        with target(delay_ms=20.0) as (url, said), generator(Path(run_dir), url, "lean", "steady", 500, 250) as process:
+    """p50 and p99 of a known log-normal law, as recorded from the send, against the target's own.
+
+    Of what was sent, or read, within one window: after the ramp, as in a bench, and up to the moment of the stop.
+    """
+    with tempfile.TemporaryDirectory() as directory:
+        run_dir, log = Path(directory), Path(directory) / "target.npy"
+        with (
+            target("--delay-ms", "20", "--log", str(log)) as url,
+            generator(run_dir, url, "lean", "steady", 500, 250) as process,
+        ):
+            assert process.stdout is not None
+            while json.loads(process.stdout.readline()).get("users") != 500:
+                pass
+            time.sleep(_SETTLE_S)
+            opens_ns = time.time_ns()
             time.sleep(20)
+            closes_ns = time.time_ns()
             process.send_signal(signal.SIGTERM)
             process.communicate()
-        latency_ns = np.concatenate([batch["latency_ns"].to_numpy() for batch in iter_batches(Path(run_dir))])
-    p50_ms, p99_ms = np.percentile(latency_ns, [50, 99]) / 1e6
+        batches = list(iter_batches(run_dir))
+        sent_ns, latency_ns = (
+            np.concatenate([b[name].to_numpy() for b in batches]) for name in ("sent_at", "latency_ns")
+        )
+        read_ns, service_ns = np.load(log).T
+    recorded = latency_ns[(sent_ns >= opens_ns) & (sent_ns < closes_ns)]
+    served = service_ns[(read_ns >= opens_ns) & (read_ns < closes_ns)]
+    (p50_ms, p99_ms), (true_p50_ms, true_p99_ms) = (
+        np.percentile(times, [50, 99]) / 1e6 for times in (recorded, served)
+    )
     console.print(
-        f"percentiles: p50 {p50_ms:.2f} ms recorded, {said['p50_ms']:.2f} ms at the target; "
-        f"p99 {p99_ms:.2f} ms recorded, {said['p99_ms']:.2f} ms at the target; n = {len(latency_ns):,}"
+        f"percentiles: p50 {p50_ms:.2f} ms recorded, {true_p50_ms:.2f} ms at the target; "
+        f"p99 {p99_ms:.2f} ms recorded, {true_p99_ms:.2f} ms at the target; n = {len(recorded):,} and {len(served):,}"
     )
 
 
@@ -167,7 +186,7 @@ def users(number: int) -> None:
     """Memory of one process with so many users, all of whom have asked something."""
     with (
         tempfile.TemporaryDirectory() as run_dir,
-        target() as (url, _),
+        target() as url,
         generator(Path(run_dir), url, "lean", "steady", number, number // 8) as process,
     ):
         assert process.stdout is not None

@@ -1,19 +1,20 @@
-"""A fast target for load generators: ``python -m tests.perf_target [--delay-ms MEDIAN]``, in a process of its own.
+"""A fast target for load generators: ``python -m tests.perf_target [--delay-ms MEDIAN] [--log FILE]``.
 
 It answers everything with one reply of a Tailgate's size and headers, at once or after a log-normal delay, and prints
-its port first. On SIGTERM it prints, as JSON, how many requests it answered and the percentiles of its own service time
-in ms: from a request's last byte read to its reply handed to the socket.
+its port first. On SIGTERM it ends, and writes to FILE (an .npy array) two numbers a request: when its last byte had
+been read (ns since the epoch), and its service time (ns), which is from then until its reply was handed to the socket.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
+import gc
 import random
 import resource
 import signal
 import time
+from pathlib import Path
 from typing import cast
 
 import httptools
@@ -38,10 +39,10 @@ _HEAD = (
 
 
 class _Connection(asyncio.Protocol):
-    """One client; ``served_ns`` is shared by all."""
+    """One client. All add to one ``served``, if any: when each request was read, and its time (perf_counter ns)."""
 
-    def __init__(self, served_ns: list[int], delay_s: float) -> None:
-        self._served_ns = served_ns
+    def __init__(self, served: list[tuple[int, int]] | None, delay_s: float) -> None:
+        self._served = served
         self._delay_s = delay_s
         self._parser = httptools.HttpRequestParser(self)
         self._id = b""
@@ -66,29 +67,32 @@ class _Connection(asyncio.Protocol):
 
     def _reply(self, began_ns: int) -> None:
         self._transport.write(b"%b%b\r\n\r\n%b" % (_HEAD, self._id, _BODY))
-        self._served_ns.append(time.perf_counter_ns() - began_ns)
+        if self._served is not None:
+            self._served.append((began_ns, time.perf_counter_ns() - began_ns))
 
 
-async def _serve(delay_s: float) -> None:
-    served_ns: list[int] = []
+async def _serve(served: list[tuple[int, int]] | None, delay_s: float) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    server = await loop.create_server(lambda: _Connection(served_ns, delay_s), "127.0.0.1", 0, backlog=4096)
+    server = await loop.create_server(lambda: _Connection(served, delay_s), "127.0.0.1", 0, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
+    gc.disable()  # a collection would hold up requests before the clock of their service time runs
     await stop.wait()
-    p50_ms, p99_ms = np.percentile(served_ns or [0], [50, 99]) / 1e6
-    print(json.dumps({"answered": len(served_ns), "p50_ms": p50_ms, "p99_ms": p99_ms}), flush=True)
 
 
 def main() -> None:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--delay-ms", type=float, default=0.0, help="median of the log-normal delay (sigma 0.5)")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="where to write what it has measured")
     options = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    uvloop.run(_serve(options.delay_ms / 1e3))
+    served: list[tuple[int, int]] | None = [] if options.log else None
+    uvloop.run(_serve(served, options.delay_ms / 1e3))
+    if served is not None:
+        np.save(options.log, np.array(served) + np.array([time.time_ns() - time.perf_counter_ns(), 0]))
 
 
 if __name__ == "__main__":

@@ -189,12 +189,13 @@ def test_a_connection_that_the_server_closes_while_idle_costs_no_request(serve):
         assert not client.connected
 
 
-def test_data_that_nobody_asked_for_ends_the_connection_not_the_client(serve):
+@pytest.mark.parametrize("unasked", [PLAIN, PLAIN[:20], b"\0"], ids=["an answer", "part of one", "nonsense"])
+def test_data_that_nobody_asked_for_ends_the_connection_not_the_client(serve, unasked):
     def chatty(connection):
         connection.recv(65536)
         connection.sendall(PLAIN)
         time.sleep(0.05)
-        connection.sendall(PLAIN)
+        connection.sendall(unasked)
         connection.recv(65536)
 
     client = serve(chatty, answers(PLAIN)).client()

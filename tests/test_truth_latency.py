@@ -67,6 +67,28 @@ def test_percentiles_are_those_that_the_server_itself_has_measured(tmp_path: Pat
 
 
 @pytest.mark.slow
+def test_what_is_in_flight_when_the_load_stops_is_measured_as_exactly_as_all_else(tmp_path: Path) -> None:
+    with (
+        truth_server(tmp_path / "log", "mixture") as server,
+        load_process(tmp_path, server.url, "--users", 2000, "--spawn-rate", 2000) as load,
+    ):
+        take_precedence(server.process, load.process)
+        while load.news()["users"] < 2000:
+            pass
+        time.sleep(1.5)
+        stopped_ns = time.time_ns()
+        load.stop()
+        truth = server.stop()
+    both = samples(tmp_path).merge(truth, on=["user", "number"], validate="one_to_one")
+    assert len(both) == len(truth)
+    in_flight = both[(both["sent_at"] < stopped_ns) & both["replied"].between(stopped_ns, stopped_ns + 100_000_000)]
+    assert len(in_flight) > 50
+    seen_late = in_flight["sent_at"] + in_flight["latency_ns"] - in_flight["replied"]
+    # To stop 2,000 users takes 0.1 s and more, in which nobody reads replies: not to be done while any are awaited.
+    assert np.median(milliseconds(seen_late)) < 2
+
+
+@pytest.mark.slow
 def test_a_stall_shows_for_all_who_arrived_in_it_and_hides_from_who_looks_at_sending(tmp_path: Path) -> None:
     writer = RunStore(tmp_path / "runs").create(manifest(), room_bytes=0)
     flags = ("--scenario", "open", "--users", CONNECTIONS, "--spawn-rate", 100, "--seed", 7)

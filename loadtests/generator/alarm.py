@@ -16,12 +16,13 @@ from typing import Any, Protocol
 
 import gevent
 from gevent.hub import get_hub
-from greenlet import greenlet
+from greenlet import getcurrent, greenlet
 
 _CLOCK_MONOTONIC = 1  # what time.perf_counter_ns reads on Linux
 _TFD_NONBLOCK, _TFD_CLOEXEC, _TFD_TIMER_ABSTIME = 0o4000, 0o2000000, 1
 _WAKE_AT_ONCE = 32  # then the loop may read replies, lest their arrival is seen late
 _READ = 1
+switch = greenlet.switch  # to the hub, without the look for a switch_out method that gevent's own takes
 
 
 class Alarm(Protocol):
@@ -55,12 +56,12 @@ class TimerfdAlarm:
         due, sleepers = self._due, self._sleepers
         while due_ns in sleepers:
             due_ns += 1
-        sleepers[due_ns] = gevent.getcurrent()
+        sleepers[due_ns] = getcurrent()
         heappush(due, due_ns)
         if due[0] == due_ns and not self._ringing:
             self._arm(due_ns)
         try:
-            greenlet.switch(self._hub)  # without the look for a switch_out method that gevent's own takes
+            switch(self._hub)
         except BaseException:
             sleepers.pop(due_ns, None)
             raise
@@ -84,10 +85,11 @@ class TimerfdAlarm:
                     sleeper.switch()
         finally:
             self._ringing = False
-            if due:
-                self._arm(due[0])
-            else:
+            if not due:
                 os.read(self._fd, 8)
+            elif due[0] > time.perf_counter_ns():
+                self._arm(due[0])
+            # Else it goes on ringing as it is. Arming it for a time that is past costs an interrupt.
 
 
 class GeventAlarm:

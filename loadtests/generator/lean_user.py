@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from loadtests.generator.lean_client import LeanClient, Transport
@@ -42,6 +43,7 @@ class LeanPromptUser(PacedUser):
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         self._client = LeanClient(self.transport)
+        self._head, self._tails = self.wire.head, self.wire.tails
         self._id_prefix = f"{self.session.run_token}-{self.number}-".encode()
 
     def on_stop(self) -> None:
@@ -61,7 +63,7 @@ class LeanPromptUser(PacedUser):
         request_id = b"%b%d" % (self._id_prefix, self._asked)
         session.in_flight += 1
         try:
-            error = client.exchange(b"%b%b%b" % (self.wire.head, request_id, self.wire.tails[item]))
+            error = client.exchange(self._head + request_id + self._tails[item])
         except BaseException:  # killed: the time for requests in flight is over
             session.failed(scheduled_ns, client.sent_ns, client.done_ns, "timeout", self.number, item)
             raise
@@ -70,11 +72,12 @@ class LeanPromptUser(PacedUser):
         if error:
             session.failed(scheduled_ns, client.sent_ns, client.done_ns, error, self.number, item)
             return
-        get = client.headers.get
-        timing, cache = get(b"Server-Timing"), get(b"Cache-Status")
-        attempts, echoed_id = get(b"X-Attempts"), get(b"X-Request-Id")
-        if timing is None or cache is None or attempts is None or echoed_id is None:
-            get = {name.lower(): value for name, value in client.headers.items()}.get
+        headers: Mapping[bytes, bytes | None] = client.headers
+        try:
+            timing, cache = headers[b"Server-Timing"], headers[b"Cache-Status"]
+            attempts, echoed_id = headers[b"X-Attempts"], headers[b"X-Request-Id"]
+        except KeyError:  # absent, or spelt otherwise
+            get = {name.lower(): value for name, value in headers.items()}.get
             timing, cache = get(b"server-timing"), get(b"cache-status")
             attempts, echoed_id = get(b"x-attempts"), get(b"x-request-id")
         session.answered(

@@ -29,6 +29,7 @@ from loadtests.workload.scenario import Scenario
 from loadtests.workload.workload import Workload
 
 _REPORT_EVERY_S = 1.0
+_AT_ONCE_S = 0.001  # to Locust, 0 would mean to kill users in the middle of what they do
 
 
 def run(options: argparse.Namespace, scenario: Scenario, target: Target) -> int:
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace, scenario: Scenario, target: Target) -> int:
     session.recorder_failed.rawlink(lambda _: stop.set())
     users = equip(options.client, session)
     environment = locust.env.Environment(
-        user_classes=[users], host=target.base_url, stop_timeout=options.stop_timeout or 0.001
+        user_classes=[users], host=target.base_url, stop_timeout=options.stop_timeout or _AT_ONCE_S
     )
     report_to_locust(users, session, environment)
     runner = environment.create_local_runner()
@@ -96,6 +97,7 @@ def run(options: argparse.Namespace, scenario: Scenario, target: Target) -> int:
     background = [gevent.spawn(report), gevent.spawn(lag.run), gevent.spawn(follow_schedule)]
     stop.wait()
     background.pop().kill()
+    environment.stop_timeout = session.drain(options.stop_timeout) or _AT_ONCE_S
     runner.stop()
     session.record_unsent()
     gevent.killall(background)
