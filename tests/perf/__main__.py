@@ -48,7 +48,7 @@ def main() -> int:
         saved["decorators_alone_us"] = alone
         goals.append(("all policies together, on a hit", whole.hit_us or 0.0, 6.0, "us"))
         goals.append(("all policies together, on a miss", whole.miss_us, 6.0, "us"))
-        goals.append(("of that, the decorators without the server's hooks, on a miss", alone["all, miss"], 6.0, "us"))
+        goals.append(("the decorators by themselves, idle hooks, on a miss", alone["all, miss"], 6.0, "us"))
     if "crowd" in options.only:
         crowds = [measure_crowd(mock, 10_000) for mock in ("200ms", "6000ms")]
         saved["crowd"] = [asdict(each) for each in crowds]
