@@ -13,7 +13,6 @@ from server.gemini.protocol import GeminiReply
 from server.lifecycle import Population
 from server.log_histogram import LogHistogram
 from server.policies.fallback import FallbackDetails
-from server.policies.track import CallDetails
 from server.progress import StageSeconds
 
 AttemptOutcome = Literal["ok", "error", "cancelled"]
@@ -78,17 +77,17 @@ class Metrics:
         if attempts:
             self.attempts_spent[attempts] += 1
 
-    def attempt_ended(self, details: CallDetails) -> None:
+    def attempt_ended(
+        self, name: str, duration_s: float, reply: GeminiReply | None, error: BaseException | None
+    ) -> None:
         """Count one Gemini attempt; the hook of ``track`` around it."""
-        _, _, duration_s, reply, error = details
-        if error is not None:
-            self.gemini_attempts["cancelled" if isinstance(error, asyncio.CancelledError) else "error"] += 1
-        else:
-            assert isinstance(reply, GeminiReply)
-            prompt_tokens, output_tokens, _ = reply.usage
+        if reply is not None:
+            usage = reply.usage
             self.gemini_attempts["ok"] += 1
-            self.prompt_tokens += prompt_tokens
-            self.output_tokens += output_tokens
+            self.prompt_tokens += usage.prompt_tokens
+            self.output_tokens += usage.output_tokens
+        else:
+            self.gemini_attempts["cancelled" if isinstance(error, asyncio.CancelledError) else "error"] += 1
         self.attempt_duration.add(duration_s)
 
     def fell_back(self, details: FallbackDetails) -> None:

@@ -88,7 +88,7 @@ def build_pipeline(
         progress = current_progress.get()
         return progress.waiting_for_a_place() if progress is not None else None
 
-    def counting(on_done: CallHook) -> Policy[[Leg], GeminiReply]:
+    def counting(on_done: CallHook[GeminiReply]) -> Policy[[Leg], GeminiReply]:
         return track(on_done=on_done)
 
     def keeping(store: CacheStore[Answer] | None) -> Callable[[Ask], Process]:

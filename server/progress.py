@@ -125,9 +125,6 @@ def progress_in_background() -> Progress:
 
 
 def spent_s() -> float:
-    """Seconds since the current request came; 0 where there is none."""
+    """Seconds from the current request's coming to its latest move; 0 where there is no request."""
     progress = current_progress.get()
-    if progress is None:
-        return 0.0
-    clock = progress.clock
-    return clock() - progress.started_s
+    return progress.moved_s - progress.started_s if progress is not None else 0.0

@@ -76,7 +76,7 @@ def fresh_keys() -> Callable[[str], int]:
 
 def around_a_call(call: Call) -> Call:
     """Everything around one Gemini call that is on by default, as the pipeline stacks it."""
-    tracked = track(on_done=lambda details: None)(call)
+    tracked = track(on_done=lambda name, duration_s, result, error: None)(call)
     limited = rate_limit(RateLimiter(per_key=WIDE, overall=WIDE), key=lambda key: "agent-7", remaining_s=remaining_s)(
         tracked
     )
@@ -123,7 +123,7 @@ def variants() -> dict[str, Call]:
 
     return {
         "bare await": upstream,
-        "track": track(on_done=lambda details: None)(upstream),
+        "track": track(on_done=lambda name, duration_s, result, error: None)(upstream),
         "fallback": fallback(upstream, mark=lambda answer, details: answer)(upstream),
         "deadline": deadline()(upstream),
         "cache, hit": cache(CacheStore[object](), key=lambda key: key)(upstream),

@@ -14,7 +14,6 @@ from server.gemini.protocol import GeminiReply, Usage
 from server.live_frames import FrameMaker
 from server.log_histogram import BINS, LogHistogram, log_bin, upper_edge_s
 from server.metrics import Metrics
-from server.policies.track import CallDetails
 from server.policy_state import policy_state
 from server.process_usage import ProcessUsage
 from server.progress import StageSeconds
@@ -86,9 +85,9 @@ def test_prometheus_text_is_well_formed_and_its_histograms_are_cumulative():
         metrics.request_answered(200, "hit" if index % 3 else "miss", stages, 0 if index % 3 else 2)
     metrics.request_answered(429, "none", STAGES, 1)
     usage = Usage(3, 4, 7)
-    metrics.attempt_ended(CallDetails("generate", 0.0, 0.2, GeminiReply("t", "m", "STOP", usage), None))
-    metrics.attempt_ended(CallDetails("generate", 0.0, 0.2, None, OSError()))
-    metrics.attempt_ended(CallDetails("generate", 0.0, 0.2, None, asyncio.CancelledError()))
+    metrics.attempt_ended("generate", 0.2, GeminiReply("t", "m", "STOP", usage), None)
+    metrics.attempt_ended("generate", 0.2, None, OSError())
+    metrics.attempt_ended("generate", 0.2, None, asyncio.CancelledError())
     settings = Settings(hedge={"enabled": True})
 
     samples = _samples(metrics_text(metrics, policy_state(settings), ProcessUsage()).decode())

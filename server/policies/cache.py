@@ -104,14 +104,15 @@ class CacheStore(Generic[V]):
 
     def lookup(self, key: Hashable) -> Outcome[V] | None:
         """Return the fresh value, without awaiting anything, or ``None``."""
-        entry = self._entries.get(key)
-        if entry is None:
+        entries = self._entries
+        if key not in entries:
             return None
-        value, fresh_until = entry
-        ttl_s = fresh_until - self._clock()
+        value, fresh_until = entries[key]
+        clock = self._clock  # an attribute called in one go is looked up the slow way
+        ttl_s = fresh_until - clock()
         if ttl_s <= 0.0:
             return None
-        self._entries.move_to_end(key)
+        entries.move_to_end(key)
         self._hits += 1
         return _outcome(Outcome, (value, "hit", ttl_s))
 
@@ -204,8 +205,8 @@ class CacheStore(Generic[V]):
         return Outcome(value, "collapsed", self._ttl_s)
 
     def _put(self, key: Hashable, value: V) -> Outcome[V]:
-        entries, ttl_s = self._entries, self._ttl_s
-        entries[key] = (value, self._clock() + ttl_s)
+        entries, ttl_s, clock = self._entries, self._ttl_s, self._clock
+        entries[key] = (value, clock() + ttl_s)
         entries.move_to_end(key)  # a stale one has kept its old place
         if len(entries) > self._max_entries:
             entries.popitem(_OLDEST)

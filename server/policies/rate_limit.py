@@ -106,30 +106,23 @@ class RateLimiter:
         """
         clock = self._clock  # a slot called in one go is looked up the slow way
         now = clock()
-        overall_tat = self._overall_tat
+        tats, overall_tat, key_tat = self._tats, self._overall_tat, now
         if overall_tat < now:
             overall_tat = now
-        # Without an overall rate its interval and its tolerance are 0, and so is this.
-        wait_s = overall_tat - self._overall_tolerance_s - now
-        tats, key_tat = None, now
-        if self._key_interval_s:
-            tats = self._tats
-            key_tat = tats.get(key, now)
+        if key in tats:
+            key_tat = tats[key]
             if key_tat < now:
                 key_tat = now
-            key_wait_s = key_tat - self._key_tolerance_s - now
-            if key_wait_s > wait_s:
-                wait_s = key_wait_s
-        if wait_s > 0.0:
+        # A limit that is off has an interval and a tolerance of 0, so its TAT is never ahead of now.
+        wait_s = 0.0
+        if overall_tat - now > self._overall_tolerance_s or key_tat - now > self._key_tolerance_s:
+            wait_s = max(overall_tat - now - self._overall_tolerance_s, key_tat - now - self._key_tolerance_s)
             if wait_s > max_wait_s:
                 self.refused += 1
                 raise RateLimited(f"rate limit reached, free in {wait_s:.3f} s", retry_after_s=wait_s)
-            if key_tat < now + wait_s:
-                key_tat = now + wait_s
-        else:
-            wait_s = 0.0
+            key_tat = max(key_tat, now + wait_s)
         self._overall_tat = overall_tat + self._overall_interval_s
-        if tats is not None:
+        if self._key_interval_s:
             tats[key] = key_tat + self._key_interval_s
             tats.move_to_end(key)
             if len(tats) > self._max_keys:

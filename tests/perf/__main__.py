@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.perf import hits, misses
-from tests.perf.ablation import PolicyCost, measure_policies
+from tests.perf.ablation import PolicyCost, measure_decorators, measure_policies
 from tests.perf.crowd import Crowd, measure_crowd
 from tests.perf.rounds import Measured
 
@@ -44,8 +44,11 @@ def main() -> int:
         saved["policies"] = [asdict(each) for each in costs]
         _show_policies(costs)
         whole = costs[0]
+        alone = measure_decorators(options.rounds * 4)
+        saved["decorators_alone_us"] = alone
         goals.append(("all policies together, on a hit", whole.hit_us or 0.0, 6.0, "us"))
         goals.append(("all policies together, on a miss", whole.miss_us, 6.0, "us"))
+        goals.append(("the decorators by themselves, idle hooks, on a miss", alone["all, miss"], 6.0, "us"))
     if "crowd" in options.only:
         crowds = [measure_crowd(mock, 10_000) for mock in ("200ms", "6000ms")]
         saved["crowd"] = [asdict(each) for each in crowds]

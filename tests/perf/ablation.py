@@ -10,12 +10,17 @@ hundred that a request over a socket takes. Pipelines take turns in short blocks
 
 import asyncio
 import gc
+import json
 import random
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import uvloop
 
@@ -72,6 +77,18 @@ class InstantGemini:
 def measure_policies(rounds: int) -> list[PolicyCost]:
     """The cost of all policies together, then of each."""
     return uvloop.run(_measure(rounds))
+
+
+def measure_decorators(rounds: int) -> dict[str, float]:
+    """CPU us of the decorators by themselves, with hooks that do nothing, by the names ``tests.perf_policies`` has.
+
+    In a process of its own: what else has run in a process changes how the interpreter runs them.
+    """
+    with TemporaryDirectory() as folder:
+        saved = Path(folder, "costs.json")
+        asked = ("-m", "tests.perf_policies", "--rounds", str(rounds), "--json", str(saved))
+        subprocess.run((sys.executable, *asked), check=True, stdout=subprocess.DEVNULL)
+        return {cost["variant"]: cost["us"] for cost in json.loads(saved.read_text())["costs"]}
 
 
 async def _measure(rounds: int) -> list[PolicyCost]:
