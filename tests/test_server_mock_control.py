@@ -16,7 +16,7 @@ ONCE = '[[fault]]\nfor_s = {for_s}\nkind = "quota"\n'
 
 async def test_the_script_begins_anew(tmp_path: Path) -> None:
     script = tmp_path / "faults.toml"
-    script.write_text(ONCE.format(for_s=0.25))
+    script.write_text(ONCE.format(for_s=0.8))
     mock = {"profile": "zero", "faults": script}
     async with local_server(mock=mock, cache={"enabled": False}, retry={"enabled": False}) as server:
         status = (await exchange(server, ask()))[0].status
@@ -24,7 +24,7 @@ async def test_the_script_begins_anew(tmp_path: Path) -> None:
         while status != 200:  # until the fault's time is over
             status = (await exchange(server, ask()))[0].status
         async with server.session.post(server.url + RESTART_FAULTS) as reply:
-            assert (reply.status, await reply.json()) == (200, {"disturbed_s": [[0.0, 0.25]]})
+            assert (reply.status, await reply.json()) == (200, {"disturbed_s": [[0.0, 0.8]]})
         assert (await exchange(server, ask()))[0].status >= 400
         async with server.session.get(server.url + RESTART_FAULTS) as reply:
             assert reply.status == 405
