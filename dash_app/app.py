@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message
 
-from dash_app import export_route, router, shell
+from dash_app import export_route, router, scripts, shell
 from dash_app.compression import PrecompressedSuites
 from dash_app.library import Library
 from dash_app.live import server_metrics
@@ -37,12 +37,13 @@ class _HttpCallbacks(get_backend("fastapi")):  # type: ignore[misc]  # Dash name
 
 def build(settings: Settings) -> ASGIApp:
     """The ASGI application; reads no run yet and starts no task before its lifespan does."""
+    scripts.leave_out_tables()
     app = Dash(
         "dash_app",
         backend=_HttpCallbacks,
         title="Tailgate",
         update_title="",
-        index_string=shell.INDEX,
+        index_string=shell.index(),
         suppress_callback_exceptions=True,
         add_log_handler=False,
         on_error=_told,

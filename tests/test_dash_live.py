@@ -72,9 +72,8 @@ def wait_for_seq(page: Page, seq: int) -> None:
 
 
 def wait_until_drawn(page: Page) -> None:
-    page.wait_for_function(
-        "document.getElementById('live-latency').layout?.datarevision >= tailgateLive.page.store.version"
-    )
+    page.wait_for_function("""Object.keys(tailgateLive.figures).every(
+        (id) => document.getElementById(id).layout?.datarevision >= tailgateLive.page.store.version)""")
 
 
 def expected(run: LiveRun) -> dict[str, int]:
@@ -248,7 +247,7 @@ def test_pause_holds_the_figures_but_loses_nothing(live: Watched, running: LiveR
     running.write(20)
     page = live.go("/")
     wait_for_seq(page, 19)
-    live.settle()
+    wait_until_drawn(page)
     page.keyboard.press("p")
     expect(page.locator("#live-pause")).to_have_text("Go on")
     page.wait_for_timeout(600)
@@ -257,6 +256,27 @@ def test_pause_holds_the_figures_but_loses_nothing(live: Watched, running: LiveR
     wait_for_seq(page, 24)
     page.wait_for_timeout(700)
     assert page.evaluate("document.getElementById('live-load').layout.datarevision") == drawn
+    page.keyboard.press("t")  # what is held takes another theme, and goes no further
+    page.wait_for_function("document.getElementById('live-load').layout.datarevision > " + str(drawn))
+    shown = page.evaluate("tailgateLive.page.shownView.now")
+    assert shown == pytest.approx(20), "held at the twentieth second"
     page.keyboard.press("p")
-    page.wait_for_function("(drawn) => document.getElementById('live-load').layout.datarevision > drawn", arg=drawn)
+    page.wait_for_function("tailgateLive.page.shownView.now > 24")
     assert taken(page) == expected(running)
+
+
+def test_the_live_page_starts_with_what_it_needs_and_fetches_the_table_when_asked(live: Watched, running: LiveRun) -> None:
+    """plotly.js by an address that browsers keep, frames over one connection, a library of tables for a table only."""
+    sockets: list[str] = []
+    live.page.on("websocket", lambda socket: sockets.append(socket.url))
+    page = live.go("/")
+    expect(page.locator("#live-root")).to_have_attribute("data-state", "running")
+    fetched = "performance.getEntriesByType('resource').map((each) => each.name)"
+    plotly = [name for name in page.evaluate(fetched) if "plotly.v" in name]
+    assert len(plotly) == 1
+    assert not any("ag_grid" in name for name in page.evaluate(fetched))
+    assert len(sockets) == 1
+    page.keyboard.press("r")
+    live.arrive("/runs")
+    expect(page.locator(".ag-row a[href^='/run/']").first).to_be_visible()
+    assert sum("dash_ag_grid.v" in name for name in page.evaluate(fetched)) == 1
