@@ -236,6 +236,8 @@ def test_both_arms_of_an_experiment_are_followed_as_one(live: Watched, root: Pat
         arm.write(5 + number)
     page = live.go("/")
     page.wait_for_function("tailgateLive.page.store.seqs.size === 2")
+    times = page.evaluate("tailgateLive.page.store.ticks.map((tick) => tick.time)")
+    assert times == sorted(times), "arms take turns: their ticks are one course"
     until("all frames", lambda: taken(page)["hit"] == sum(arm.count(cache="hit") for arm in arms))
     expect(page.locator("#live-title")).to_have_text("A sync · 7f3a91d  vs  B async · 7f3a91d")
     for arm in arms:
@@ -265,8 +267,9 @@ def test_pause_holds_the_figures_but_loses_nothing(live: Watched, running: LiveR
     assert taken(page) == expected(running)
 
 
-def test_the_live_page_starts_with_what_it_needs_and_fetches_the_table_when_asked(live: Watched, running: LiveRun) -> None:
+def test_the_page_starts_with_what_it_needs_and_fetches_the_table_when_asked(live: Watched, running: LiveRun) -> None:
     """plotly.js by an address that browsers keep, frames over one connection, a library of tables for a table only."""
+    running.write(12)
     sockets: list[str] = []
     live.page.on("websocket", lambda socket: sockets.append(socket.url))
     page = live.go("/")
@@ -280,3 +283,21 @@ def test_the_live_page_starts_with_what_it_needs_and_fetches_the_table_when_aske
     live.arrive("/runs")
     expect(page.locator(".ag-row a[href^='/run/']").first).to_be_visible()
     assert sum("dash_ag_grid.v" in name for name in page.evaluate(fetched)) == 1
+
+
+def test_what_happened_is_marked_with_a_word_and_many_marks_stay_legible(live: Watched, running: LiveRun) -> None:
+    for second, tick in enumerate(running.coming):
+        if second < 3:
+            tick["phase"] = "warmup"
+        if 20 <= second < 24 or second == 25 or second in (33, 39, 45, 51):
+            tick["generator"]["cpu"] = 0.97
+    running.write(55)
+    page = live.go("/")
+    wait_for_seq(page, 54)
+    wait_until_drawn(page)
+    layout = "document.getElementById('live-latency').layout"
+    bands = page.evaluate(layout + ".shapes.map((shape) => [shape.x0, shape.x1])")
+    assert bands == [[0, 3], [20, 26], [33, 34], [39, 40], [45, 46], [51, 52]]  # what lies close is one
+    words = page.evaluate(layout + ".annotations.map((each) => each.text)")
+    assert {"warm-up", "generator-bound"} <= set(words)
+    assert not look_faults(live, [("light", 390), ("dark", 1600)])

@@ -108,6 +108,7 @@
 
     drawOne(place, figure, fill, view) {
       view.px = Math.max(60, place.clientHeight - figure.layout.margin.t - figure.layout.margin.b);
+      view.widthPx = Math.max(60, place.clientWidth - figure.layout.margin.l - figure.layout.margin.r);
       figure.layout.annotations = fill(figure, view);
       Object.assign(figure.layout.xaxis, { range: [view.from, view.until] }, numbers.ticks(view.from, view.until));
       figure.layout.datarevision = this.store.version;
@@ -170,9 +171,10 @@
       const said = [];
       const tick = view.ticks[view.ticks.length - 1];
       const frame = this.store.serverFrames[this.store.serverFrames.length - 1];
-      if (tick) said.push(["plain", tick.users.toLocaleString("en-US") + " users"], ["plain", PHASES[tick.phase] || tick.phase]);
-      if (tick && tick.generator.cpu !== undefined) {
-        const bound = tick.generator.cpu > 0.9;
+      if (tick) said.push(["plain", tick.users.toLocaleString("en-US") + " users"]);
+      if (tick) said.push(["plain", this.store.active ? PHASES[tick.phase] || tick.phase : "ended"]);
+      if (tick && this.store.active && tick.generator.cpu !== undefined) {
+        const bound = tick.generator.cpu > live.BOUND_CORES;
         said.push([bound ? "bad" : "good", "generator " + Math.round(tick.generator.cpu * 100) + "% of a core"]);
       }
       if (frame) {
@@ -205,7 +207,7 @@
       if (this.root.dataset.state !== state) this.root.dataset.state = state;
       this.banner("live-banner", banner, ended ? runs : null);
       this.banner("live-server-banner", store.serverText);
-      const title = runs.map((run) => (run.arm ? run.arm + " " : "") + run.mode + " · " + run.commit).join("  vs  ");
+      const title = runs.map((run) => ((run.arm ? run.arm + " " : "") + run.mode + " · " + run.commit).replaceAll(" ", "\u00a0")).join("  vs  ");
       this.text("live-title", title || (data ? "Server" : "Live"));
       const first = runs[0];
       const elapsed = data ? " · " + numbers.elapsed(store.latest - store.origin) : "";
