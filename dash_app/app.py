@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+from pathlib import Path
 
 from dash import Dash, set_props
 from dash.backends import get_backend
@@ -11,7 +13,7 @@ from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message
 
-from dash_app import export_route, router, shell
+from dash_app import export_route, router, scripts, shell
 from dash_app.compression import PrecompressedSuites
 from dash_app.library import Library
 from dash_app.live import server_metrics
@@ -37,15 +39,16 @@ class _HttpCallbacks(get_backend("fastapi")):  # type: ignore[misc]  # Dash name
 
 def build(settings: Settings) -> ASGIApp:
     """The ASGI application; reads no run yet and starts no task before its lifespan does."""
+    scripts.leave_out_tables()
     app = Dash(
         "dash_app",
         backend=_HttpCallbacks,
         title="Tailgate",
         update_title="",
-        index_string=shell.INDEX,
+        index_string=shell.index(),
         suppress_callback_exceptions=True,
         add_log_handler=False,
-        on_error=_told,
+        on_error=lambda error: _told(error, settings.runs),
     )
     app.layout = shell.layout()
     shell.register(app)
@@ -65,18 +68,26 @@ def build(settings: Settings) -> ASGIApp:
     return server
 
 
-def _told(error: Exception) -> None:
+def _told(error: Exception, runs: Path) -> None:
     """What happens where a callback fails; Dash itself would answer with a bare 500 and say nothing.
 
     A run that went away, or broke, while it was looked at gives way to a page that says so. Anything else is a fault of
     ours: its reason goes to stderr.
     """
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError) and _was_deleted(error, runs):
         error = StoreError("the run was deleted while it was read")
     if not isinstance(error, StoreError):
         LOG.error("a callback failed", exc_info=error)
         raise error
     set_props("content", {"children": missing(error, lambda near: f"/run/{near}")})
+
+
+def _was_deleted(error: FileNotFoundError, runs: Path) -> bool:
+    """Whether the missing file belongs to a run whose whole directory is gone; else one that should be there is not."""
+    if not isinstance(error.filename, (str, bytes)):
+        return False
+    missing_file, root = Path(os.fsdecode(error.filename)).absolute(), runs.absolute()
+    return root in missing_file.parents and not (root / missing_file.relative_to(root).parts[0]).exists()
 
 
 async def _request_once(app: ASGIApp, path: str) -> None:

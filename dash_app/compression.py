@@ -13,7 +13,8 @@ from collections import OrderedDict
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-SUITES = "/_dash-component-suites/"
+from dash_app.scripts import SUITES, compiled_once
+
 _KEPT = 128
 _SCRIPT_LEVEL = 6
 
@@ -43,7 +44,7 @@ class PrecompressedSuites:
                 await send(start)
                 await send({"type": "http.response.body", "body": body})
                 return
-            packed = await asyncio.to_thread(gzip.compress, body, _SCRIPT_LEVEL, mtime=0)
+            packed = await asyncio.to_thread(_packed, body)
             headers = MutableHeaders(raw=list(start["headers"]))
             headers["content-encoding"] = "gzip"
             headers["content-length"] = str(len(packed))
@@ -68,3 +69,7 @@ class PrecompressedSuites:
 
         await self._app(scope, receive, collect)
         return start, bytes(body)
+
+
+def _packed(script: bytes) -> bytes:
+    return gzip.compress(compiled_once(script), _SCRIPT_LEVEL, mtime=0)

@@ -7,12 +7,13 @@ from typing import Any
 import dash_mantine_components as dmc
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
 
+from dash_app import scripts
 from dash_app.cards import attributes
 
 HEADER_PX = 52
 NAVBAR_PX = 168
 
-INDEX = """<!DOCTYPE html>
+_INDEX = """<!DOCTYPE html>
 <html lang="en">
   <head>
     {%metas%}
@@ -31,13 +32,45 @@ INDEX = """<!DOCTYPE html>
         var known = function (name) { return name === "dark" || name === "light" ? name : null; };
         window.tailgateTheme = known(asked) || known(kept) || system;
         document.documentElement.setAttribute("data-mantine-color-scheme", window.tailgateTheme);
-        // The largest script, asked for with the others; Dash would ask at its first graph. The table of runs has none.
-        if (location.pathname !== "/runs") {
-          var plotly = document.createElement("script");
-          plotly.src = "/_dash-component-suites/plotly/package_data/plotly.min.js";
-          document.head.appendChild(plotly);
-        }
       })();
+
+      // A script once, however many want it: a promise of when it has run. One that did not come is asked for again.
+      window.tailgateScript = (function () {
+        var asked = {};
+        return function (address) {
+          return (asked[address] = asked[address] || new Promise(function (there, failed) {
+            var script = document.createElement("script");
+            script.src = address;
+            script.onload = there;
+            script.onerror = function () {
+              delete asked[address];
+              script.remove();
+              failed(new Error("no answer from " + address));
+            };
+            document.head.appendChild(script);
+          }));
+        };
+      })();
+
+      // The largest script, asked for with the others; Dash would ask at its first graph, and waits for a promise too.
+      window.tailgatePlotly = function () {
+        if (!window.Plotly) {
+          window.Plotly = tailgateScript("%plotly%");
+          window.Plotly.catch(function () { delete window.Plotly; });
+        }
+        return window.Plotly;
+      };
+      Object.defineProperty(window, "_dashPlotlyJSURL", {
+        get: function () { return "%plotly%"; },
+        set: function () { /* Dash's own address, which no browser keeps */ },
+      });
+      window.tailgateTable = "%table%";
+      if (location.pathname !== "/runs") tailgatePlotly(); // every other page has graphs, and none has a table
+      else {
+        var ahead = document.createElement("link");
+        Object.assign(ahead, { rel: "preload", as: "script", href: tailgateTable });
+        document.head.appendChild(ahead);
+      }
     </script>
     {%css%}
   </head>
@@ -68,6 +101,11 @@ _NAV = (
     ("Capacity", "/capacity", "capacity", "K"),
     ("Errors", "/errors/latest", "errors", "E"),
 )
+
+
+def index() -> str:
+    """The document that Dash fills in; it names the scripts that Dash itself would not load, or not in time."""
+    return _INDEX.replace("%plotly%", scripts.plotly_address()).replace("%table%", scripts.table_address())
 
 
 def layout() -> dmc.MantineProvider:

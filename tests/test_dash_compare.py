@@ -161,3 +161,19 @@ def test_settings_diff_names_exactly_what_differs() -> None:
     assert found.changed == [("mode", "async", "sync"), ("server.cache.enabled", "yes", "no")]
     assert settings_diff(a, a).changed == []
     assert settings_diff(a, a).equal == found.equal + 2
+
+
+def test_a_third_run_is_drawn_beside_the_two_that_are_judged(wide: Watched, saved_runs: SavedRuns) -> None:
+    page = wide.go(f"/compare?a={saved_runs.a}&b={saved_runs.b}")
+    verdict = page.locator("#compare-verdict strong").inner_text()
+    assert not any("C" in name for name in drawn(page)["compare-ecdf"]["traces"])
+    page = wide.go(f"/compare?a={saved_runs.a}&b={saved_runs.b}&c={saved_runs.storm}")
+    figures = drawn(page)
+    for figure in ("compare-ecdf", "compare-percentiles"):
+        traces = figures[figure]["traces"]
+        colours = {re.sub("<.*?>", "", name).split()[0]: trace["colour"] for name, trace in traces.items()}
+        assert len(set(colours.values())) == 3 == len(colours), "each run its own colour"
+        words = page.locator(f"#{figure} .annotation-text, #{figure} .annotation-text tspan").all_text_contents()
+        assert any(word.strip().startswith("C") for word in words), "and its name beside its curve"
+    assert page.locator("#compare-verdict strong").inner_text() == verdict
+    assert not look_faults(wide, [("dark", 1600), ("light", 390)])

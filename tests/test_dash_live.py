@@ -72,9 +72,8 @@ def wait_for_seq(page: Page, seq: int) -> None:
 
 
 def wait_until_drawn(page: Page) -> None:
-    page.wait_for_function(
-        "document.getElementById('live-latency').layout?.datarevision >= tailgateLive.page.store.version"
-    )
+    page.wait_for_function("""Object.keys(tailgateLive.figures).every(
+        (id) => document.getElementById(id).layout?.datarevision >= tailgateLive.page.store.version)""")
 
 
 def expected(run: LiveRun) -> dict[str, int]:
@@ -237,6 +236,8 @@ def test_both_arms_of_an_experiment_are_followed_as_one(live: Watched, root: Pat
         arm.write(5 + number)
     page = live.go("/")
     page.wait_for_function("tailgateLive.page.store.seqs.size === 2")
+    times = page.evaluate("tailgateLive.page.store.ticks.map((tick) => tick.time)")
+    assert times == sorted(times), "arms take turns: their ticks are one course"
     until("all frames", lambda: taken(page)["hit"] == sum(arm.count(cache="hit") for arm in arms))
     expect(page.locator("#live-title")).to_have_text("A sync · 7f3a91d  vs  B async · 7f3a91d")
     for arm in arms:
@@ -248,7 +249,7 @@ def test_pause_holds_the_figures_but_loses_nothing(live: Watched, running: LiveR
     running.write(20)
     page = live.go("/")
     wait_for_seq(page, 19)
-    live.settle()
+    wait_until_drawn(page)
     page.keyboard.press("p")
     expect(page.locator("#live-pause")).to_have_text("Go on")
     page.wait_for_timeout(600)
@@ -257,6 +258,46 @@ def test_pause_holds_the_figures_but_loses_nothing(live: Watched, running: LiveR
     wait_for_seq(page, 24)
     page.wait_for_timeout(700)
     assert page.evaluate("document.getElementById('live-load').layout.datarevision") == drawn
+    page.keyboard.press("t")  # what is held takes another theme, and goes no further
+    page.wait_for_function("document.getElementById('live-load').layout.datarevision > " + str(drawn))
+    shown = page.evaluate("tailgateLive.page.shownView.now")
+    assert shown == pytest.approx(20), "held at the twentieth second"
     page.keyboard.press("p")
-    page.wait_for_function("(drawn) => document.getElementById('live-load').layout.datarevision > drawn", arg=drawn)
+    page.wait_for_function("tailgateLive.page.shownView.now > 24")
     assert taken(page) == expected(running)
+
+
+def test_the_page_starts_with_what_it_needs_and_fetches_the_table_when_asked(live: Watched, running: LiveRun) -> None:
+    """plotly.js by an address that browsers keep, frames over one connection, a library of tables for a table only."""
+    running.write(12)
+    sockets: list[str] = []
+    live.page.on("websocket", lambda socket: sockets.append(socket.url))
+    page = live.go("/")
+    expect(page.locator("#live-root")).to_have_attribute("data-state", "running")
+    fetched = "performance.getEntriesByType('resource').map((each) => each.name)"
+    plotly = [name for name in page.evaluate(fetched) if "plotly.v" in name]
+    assert len(plotly) == 1
+    assert not any("ag_grid" in name for name in page.evaluate(fetched))
+    assert len(sockets) == 1
+    page.keyboard.press("r")
+    live.arrive("/runs")
+    expect(page.locator(".ag-row a[href^='/run/']").first).to_be_visible()
+    assert sum("dash_ag_grid.v" in name for name in page.evaluate(fetched)) == 1
+
+
+def test_what_happened_is_marked_with_a_word_and_many_marks_stay_legible(live: Watched, running: LiveRun) -> None:
+    for second, tick in enumerate(running.coming):
+        if second < 3:
+            tick["phase"] = "warmup"
+        if 20 <= second < 24 or second == 25 or second in (33, 39, 45, 51):
+            tick["generator"]["cpu"] = 0.97
+    running.write(55)
+    page = live.go("/")
+    wait_for_seq(page, 54)
+    wait_until_drawn(page)
+    layout = "document.getElementById('live-latency').layout"
+    bands = page.evaluate(layout + ".shapes.map((shape) => [shape.x0, shape.x1])")
+    assert bands == [[0, 3], [20, 26], [33, 34], [39, 40], [45, 46], [51, 52]]  # what lies close is one
+    words = page.evaluate(layout + ".annotations.map((each) => each.text)")
+    assert {"warm-up", "generator-bound"} <= set(words)
+    assert not look_faults(live, [("light", 390), ("dark", 1600)])

@@ -270,6 +270,14 @@ def test_unproven_runs_carry_their_verdict_across_the_figures(wide: Watched, sav
     shown = page.evaluate("getComputedStyle(document.querySelector('.card-body:has(.figure)'), '::after').content")
     assert "ABORTED" in shown
     expect(page.locator(".banner.bad")).to_contain_text("Ctrl-C")
+    marked = """() => [...document.querySelectorAll(".card-body:has(.js-plotly-plot)")].map((body) => {
+        const plot = body.querySelector(".js-plotly-plot");
+        return [plot._fullData.length > 0, getComputedStyle(body, "::after").content !== "none"];
+    })"""
+    assert all(drawn == says for drawn, says in page.evaluate(marked)), "over what is drawn, not over words"
+    retries = "document.querySelector('#run-retries .js-plotly-plot')"
+    page.evaluate(f"Plotly.react({retries}, [], {{annotations: [{{text: 'No'}}]}})")
+    assert [False, False] in page.evaluate(marked)
 
 
 def choose(page: Page, *run_ids: str) -> None:

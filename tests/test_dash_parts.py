@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dash_app import router
+from dash_app.app import _was_deleted
 from dash_app.library import Library
 from dash_app.live.server_metrics import metrics_url
 from dash_app.run.courses import courses
@@ -285,3 +286,17 @@ def test_style_sheet_and_figures_agree_on_colours() -> None:
         tokens = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", block))
         for name in ("page", "card", "line", "text", "muted", "hit", "miss", "good", "bad", "arm-a", "arm-b"):
             assert tokens[name] == getattr(theme, name.replace("-", "_")), (theme.name, name)
+
+
+def test_a_run_was_deleted_only_if_its_whole_directory_is_gone(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    (runs / "here").mkdir(parents=True)
+
+    def missing(path: Path | int) -> FileNotFoundError:
+        return FileNotFoundError(2, "No such file or directory", *(() if isinstance(path, int) else (str(path),)))
+
+    assert _was_deleted(missing(runs / "gone" / "run.json"), runs)
+    assert _was_deleted(missing(runs / "gone"), runs)
+    assert not _was_deleted(missing(runs / "here" / "aggregate.parquet"), runs), "a file that should be there is not"
+    assert not _was_deleted(missing(tmp_path / "template.html"), runs)
+    assert not _was_deleted(missing(0), runs)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from dash_app.__main__ import _is_news
+from dash_app.scripts import compiled_once, plotly_address, table_address
 from dash_app.settings import parse
 from tests.dash_process import serving
 
@@ -140,11 +142,30 @@ def test_scripts_travel_packed_and_come_out_whole(tmp_path: Path) -> None:
         index = get(f"http://{address}/runs")[1].decode()
         scripts = re.findall(r'src="(/_dash-component-suites/[^"]+)"', index)
         assert len(scripts) > 3
+        assert not any("ag_grid" in script for script in scripts), "a table fetches its library itself"
+        scripts += [plotly_address(), table_address()]
+        assert all(script in index for script in scripts)
         for script in scripts:
             status, packed, headers = get(f"http://{address}{script}", Accept_Encoding="gzip")
             plain = get(f"http://{address}{script}")[1]
             assert (status, headers["content-encoding"]) == (200, "gzip")
-            assert gzip.decompress(packed) == plain
+            assert gzip.decompress(packed) == compiled_once(plain)
             assert "max-age=31536000" in headers["cache-control"]
         assert "2-shell.css" in index  # the first page that is opened has its style, whichever it is
         assert "http" not in "".join(re.findall(r'(?:src|href)="([^"]+)"', index)), "everything comes from here"
+
+
+def test_a_script_that_is_one_function_is_compiled_as_it_comes_in() -> None:
+    """In parentheses it is not parsed again when it is called; every other script stays as it is."""
+    head = b"/* licence */\n!function(e,n){e.lib=n(e.React)}"
+    assert compiled_once(head + b"(self,(e,n)=>(()=>{})());") == head + b"(self,((e,n)=>(()=>{})()));"
+    outer = b"(\n function(root, factory) { root.lib = factory(); }"
+    assert compiled_once(outer + b" (typeof self !== 'undefined' ? self : this, () => {\n}));") == (
+        outer + b" (typeof self !== 'undefined' ? self : this, (() => {\n})));"
+    )
+    for other in (b"!function(){var t={}}();\n", b"var x=(()=>{})();", head + b"(self,(e,n)=>1) //"):
+        assert compiled_once(other) == other
+    wrapped = ("plotly", "package_data/plotly.min.js"), ("dash_mantine_components", "dash_mantine_components.js")
+    for package, file in wrapped:
+        script = (files(package) / file).read_bytes()
+        assert len(compiled_once(script)) == len(script) + 2, f"{file} comes in another form: is it parsed twice again?"

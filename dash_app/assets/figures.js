@@ -40,7 +40,7 @@
   // Dash draws its graphs by itself; each is met when it has been drawn for the first time.
   const known = new WeakSet();
   new MutationObserver(function () {
-    if (window.Plotly && !window.Plotly.Plots.resize.ofTailgate) resizeOnlyWhatHasAnotherSize(window.Plotly.Plots);
+    if (window.Plotly && window.Plotly.Plots && !window.Plotly.Plots.resize.ofTailgate) resizeOnlyWhatHasAnotherSize(window.Plotly.Plots);
     for (const plot of document.querySelectorAll(".js-plotly-plot")) {
       if (known.has(plot) || !plot.on) continue;
       known.add(plot);

@@ -85,7 +85,7 @@
       const end = last(line.y);
       if (end !== null) ends.push([name, end, "<b>" + name + "</b> " + numbers.latency(10 ** end).join(" ")]);
     }
-    return labelEnds(figure, view, ends, range[1], range[0]).concat(marks(figure, view));
+    return labelEnds(figure, view, ends, range[1], range[0]).concat(live.marks(figure, view));
   }
 
   function decades(range) {
@@ -125,35 +125,6 @@
       }
     }
     return line;
-  }
-
-  // Stretches that are not measured are shaded; where an arm takes its turn stands its name.
-  function marks(figure, view) {
-    const shapes = [];
-    const words = [];
-    const muted = figure.layout.font.color;
-    let turn = null;
-    let shaded = null;
-    for (const tick of view.ticks) {
-      const at = Math.max(tick.time - view.origin - 1, view.from); // a tick tells of the second before it
-      if (tick.phase === "measure") shaded = null;
-      else if (shaded && at - shaded.x1 < 2) shaded.x1 = at + 1;
-      else {
-        shaded = { type: "rect", x0: at, x1: at + 1, y0: 0, y1: 1, yref: "paper", line: { width: 0 }, fillcolor: muted, opacity: 0.12 };
-        shapes.push(shaded);
-      }
-      if (turn !== tick.run + tick.block) {
-        const run = view.store.runs.get(tick.run);
-        if (run && run.arm) {
-          shapes.push({ type: "line", x0: at, x1: at, y0: 0, y1: 1, yref: "paper", line: { color: muted, width: 1, dash: "dot" } });
-          const near = words.length && at - words[words.length - 1].x < (view.until - view.from) * 0.1;
-          if (!near) words.push({ x: at, y: 1, yref: "paper", yanchor: "bottom", xanchor: "left", text: run.arm + " " + run.mode, showarrow: false });
-        }
-        turn = tick.run + tick.block;
-      }
-    }
-    figure.layout.shapes = shapes;
-    return words;
   }
 
   function retries(figure, view) {

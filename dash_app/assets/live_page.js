@@ -9,17 +9,23 @@
   const PHASES = { ramp: "users ramp up", warmup: "warm-up", measure: "measuring", drain: "last answers", idle: "between blocks" };
   let page = null; // what is mounted, null on every other page
 
+  // Frames are asked for as soon as the scripts are there: they come while Dash still lays the page out.
+  let early = null;
+  if (location.pathname === "/") document.addEventListener("DOMContentLoaded", () => (early = new live.Socket(new live.Store())));
+
   class Page {
     constructor(root) {
       this.root = root;
-      this.store = new live.Store();
       this.zoom = null;
       this.paused = false;
       this.drawn = -1;
       this.lastDraw = 0;
       this.heardAt = performance.now();
       this.heardVersion = 0;
-      this.socket = new live.Socket(this.store, () => this.changed());
+      this.socket = early || new live.Socket(new live.Store());
+      early = null;
+      this.store = this.socket.store;
+      this.socket.onChange = () => this.changed();
       this.clock = setInterval(() => this.tell(), 500);
       this.visible = () => this.changed();
       document.addEventListener("visibilitychange", this.visible);
@@ -33,6 +39,7 @@
 
     // New settings or another theme: the figures are made anew from their skeletons.
     set(settings) {
+      this.heldAt = settings.paused ? this.heldAt || this.store.latest : null; // what is held may still change its looks
       Object.assign(this, settings);
       this.figures = JSON.parse(JSON.stringify(settings.skeletons[settings.theme]));
       this.drawn = -1;
@@ -45,8 +52,8 @@
         this.heardAt = performance.now();
       }
       if (this.asked || !this.figures) return;
-      if (!window.Plotly) {
-        setTimeout(() => this.changed(), 50); // it is still on its way
+      if (!window.Plotly || !window.Plotly.react) {
+        if (!this.fetching) this.fetching = window.tailgatePlotly().then(() => this.changed(), () => (this.fetching = null));
         return;
       }
       this.asked = true;
@@ -58,28 +65,38 @@
       this.asked = false;
       if (!this.root.isConnected) return stop();
       this.tell();
-      if (document.hidden || this.paused || !this.store.latest || this.drawn === this.store.version) return;
+      if (document.hidden || !this.store.latest || this.drawn === this.store.version) return;
+      if (this.heldAt && this.drawn !== -1) return;
       this.drawn = this.store.version;
       this.lastDraw = performance.now();
       this.store.forget();
-      const view = this.view();
-      for (const [id, fill] of Object.entries(live.figures)) {
-        const place = document.getElementById(id);
-        if (place) this.drawOne(place, this.figures[id], fill, view);
-      }
+      const view = (this.shownView = this.view());
       this.keyFigures(view);
       this.chips(view);
+      this.drawFigures(Object.keys(live.figures), view);
+    }
+
+    // All at once, but for the first time: the six then take a quarter of a second, so each is shown when it is there.
+    drawFigures(ids, view) {
+      for (let i = 0; i < ids.length; i++) {
+        const place = document.getElementById(ids[i]);
+        if (!place || view !== this.shownView) return; // another page, or newer data: its own turn draws the rest
+        const fresh = !place.data;
+        this.drawOne(place, this.figures[ids[i]], live.figures[ids[i]], view);
+        if (fresh) return void requestAnimationFrame(() => this.drawFigures(ids.slice(i + 1), view));
+      }
     }
 
     view() {
       const store = this.store;
-      const now = store.latest - store.origin;
+      const latest = this.heldAt || store.latest;
+      const now = latest - store.origin;
       const [from, until] = this.zoom || [Math.max(0, now - this.window), Math.max(now, 20)];
       const inside = (frame) => frame.time - store.origin >= from - 1 && frame.time - store.origin <= until + 1;
-      const recent = store.ledger.ended.sum(store.latest - 60, store.latest);
+      const recent = store.ledger.ended.sum(latest - 60, latest);
       const slow = live.quantileMs(recent.bins[live.MISS], 0.99) || live.quantileMs(recent.bins[live.HIT], 0.99) || 0;
       return {
-        store, from, until, now,
+        store, from, until, now, latest,
         origin: store.origin,
         ledger: store.ledger,
         shown: this.shown,
@@ -91,6 +108,7 @@
 
     drawOne(place, figure, fill, view) {
       view.px = Math.max(60, place.clientHeight - figure.layout.margin.t - figure.layout.margin.b);
+      view.widthPx = Math.max(60, place.clientWidth - figure.layout.margin.l - figure.layout.margin.r);
       figure.layout.annotations = fill(figure, view);
       Object.assign(figure.layout.xaxis, { range: [view.from, view.until] }, numbers.ticks(view.from, view.until));
       figure.layout.datarevision = this.store.version;
@@ -115,7 +133,7 @@
 
     keyFigures(view) {
       const { store } = this;
-      const until = Math.floor(store.latest);
+      const until = Math.floor(view.latest);
       const span = Math.min(NOW_S, Math.max(1, until - store.origin));
       const now = view.ledger.ended.sum(until - span, until);
       const successes = now.all - now.kinds[live.FAILED];
@@ -153,9 +171,10 @@
       const said = [];
       const tick = view.ticks[view.ticks.length - 1];
       const frame = this.store.serverFrames[this.store.serverFrames.length - 1];
-      if (tick) said.push(["plain", tick.users.toLocaleString("en-US") + " users"], ["plain", PHASES[tick.phase] || tick.phase]);
-      if (tick && tick.generator.cpu !== undefined) {
-        const bound = tick.generator.cpu > 0.9;
+      if (tick) said.push(["plain", tick.users.toLocaleString("en-US") + " users"]);
+      if (tick) said.push(["plain", this.store.active ? PHASES[tick.phase] || tick.phase : "ended"]);
+      if (tick && this.store.active && tick.generator.cpu !== undefined) {
+        const bound = tick.generator.cpu > live.BOUND_CORES;
         said.push([bound ? "bad" : "good", "generator " + Math.round(tick.generator.cpu * 100) + "% of a core"]);
       }
       if (frame) {
@@ -188,7 +207,7 @@
       if (this.root.dataset.state !== state) this.root.dataset.state = state;
       this.banner("live-banner", banner, ended ? runs : null);
       this.banner("live-server-banner", store.serverText);
-      const title = runs.map((run) => (run.arm ? run.arm + " " : "") + run.mode + " · " + run.commit).join("  vs  ");
+      const title = runs.map((run) => ((run.arm ? run.arm + " " : "") + run.mode + " · " + run.commit).replaceAll(" ", "\u00a0")).join("  vs  ");
       this.text("live-title", title || (data ? "Server" : "Live"));
       const first = runs[0];
       const elapsed = data ? " · " + numbers.elapsed(store.latest - store.origin) : "";

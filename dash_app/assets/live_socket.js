@@ -5,10 +5,11 @@
   const LONGEST_RETRY_MS = 4000;
 
   class Socket {
-    // store: where frames go. onChange(): something new to draw, or another state of the connection.
-    constructor(store, onChange) {
+    // store: where frames go. What it is given as onChange is called for something new to draw, or when the connection
+    // has another state.
+    constructor(store) {
       this.store = store;
-      this.onChange = onChange;
+      this.onChange = () => {};
       this.connected = false;
       this.closed = false;
       this.retry = FIRST_RETRY_MS;

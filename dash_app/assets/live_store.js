@@ -141,7 +141,10 @@
         this.load.count(started + cells[i], ended, cells[i + 1], cells[i + 2], cells[i + 3], cells[i + 4]);
       }
       frame.cells = null;
-      this.ticks.push(frame);
+      // The arms of an experiment come one after the other from the history, but took turns.
+      let place = this.ticks.length;
+      while (place && this.ticks[place - 1].time > frame.time) place--;
+      this.ticks.splice(place, 0, frame);
     }
 
     takeServer(frame) {

@@ -48,8 +48,9 @@ def register(app: Dash, library: Library) -> Page:
         State("compare-ids", "data"),
     )
     async def overlay(theme: str, ids: list[str]) -> list[Any]:
-        a, b = await asyncio.to_thread(lambda: [library.open(run_id).aggregate for run_id in ids[:2]])
-        return [percentiles(b, other=a, theme=THEMES[theme]), arms_ecdf(a, b, theme=THEMES[theme])]
+        tables = await asyncio.to_thread(lambda: [library.open(run_id).aggregate for run_id in ids])
+        a, b, c = (*tables, None)[:3]
+        return [percentiles(b, other=a, third=c, theme=THEMES[theme]), arms_ecdf(a, b, c=c, theme=THEMES[theme])]
 
     @app.callback(
         Output("compare-change", "figure"),
@@ -237,7 +238,9 @@ def _third(opened: list[OpenRun]) -> list[html.P]:
     return [
         html.P(
             [
-                "Compare the third run, ",
+                "The verdict is of A and B. Compare the third run, ",
+                html.Span("C", className="arm arm-C"),
+                " ",
                 html.A(facts.title(c.manifest), href=f"/run/{c.id}"),
                 ", ",
                 html.A("against A", href=address(a.id, c.id, b.id)),
@@ -303,7 +306,7 @@ def _percentiles_card(span: int) -> html.Section:
     return cards.figure_card(
         "compare-percentiles",
         "Latency by percentile",
-        "both runs; tail drawn only as far as samples support",
+        "each run; tail drawn only as far as samples support",
         span=span,
         height=300,
         reading="The axis stretches the tail: p99.9 is as far from p99 as p99 from p90. Hits are drawn solid, misses "
@@ -318,6 +321,6 @@ def _ecdf_card(span: int) -> html.Section:
         "share of requests finished within x; hits solid, misses dashed",
         span=span,
         height=300,
-        reading="Read upwards from a time: so many per cent of the hits, or of the misses, of either run were "
+        reading="Read upwards from a time: so many per cent of the hits, or of the misses, of each run were "
         "answered within it.",
     )

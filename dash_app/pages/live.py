@@ -64,7 +64,6 @@ def _layout(skeletons: dict[str, Any], window: str, shown: str) -> html.Div:
         [
             dcc.Store(id="live-figures", data=skeletons),
             dcc.Store(id="live-settings"),
-            dcc.Graph(figure=cards.BLANK, style={"display": "none"}),  # Dash loads plotly.js for a graph only
             html.Div(
                 [
                     html.Div([html.H1("Live", id="live-title"), html.P(id="live-subline", className="subline")]),

@@ -19,23 +19,33 @@ from reports.records.bins import BINS, BINS_PER_DECADE, quantile_ns
 from reports.records.schema import POPULATIONS, Population
 from reports.statistics.percentiles import enough_samples
 
+THIN_PX: Final = 1.4
+"""How wide the third run is drawn: it stands beside A and B, of which the verdict is."""
+
 _DASH: Final[dict[Population, str]] = {"hit": "solid", "miss": "dash"}
 
 _Counts = npt.NDArray[np.int64]
 
 
-def arms_ecdf(a: pa.Table, b: pa.Table, *, theme: Theme) -> go.Figure:
-    """ECDF of latency from the intended start over the measured windows of the aggregates of runs A and B."""
+def arms_ecdf(a: pa.Table, b: pa.Table, *, theme: Theme, c: pa.Table | None = None) -> go.Figure:
+    """ECDF of latency from the intended start over the measured windows of the aggregates of runs A and B.
+
+    ``c`` is a third run, drawn thinner beside them.
+    """
+    tables = {"A": a, "B": b, **({} if c is None else {"C": c})}
     counts = {
         (population, arm): bin_counts(of_population(table.filter(table["measured"]), population))
         for population in POPULATIONS
-        for arm, table in (("A", a), ("B", b))
+        for arm, table in tables.items()
     }
     used = np.flatnonzero(np.sum(list(counts.values()), axis=0))
     if not used.size:
-        return nothing(theme, "Neither run measured a successful request")
+        return nothing(
+            theme,
+            "No run measured a successful request" if c is not None else "Neither run measured a successful request",
+        )
     low, high = max(0, int(used[0]) - 4), min(BINS, int(used[-1]) + 5)
-    by_arm = {p: {arm: counts[p, arm] for arm in "AB" if counts[p, arm].any()} for p in POPULATIONS}
+    by_arm = {p: {arm: counts[p, arm] for arm in tables if counts[p, arm].any()} for p in POPULATIONS}
     some = {population: list(arms.values()) for population, arms in by_arm.items() if arms}
     labels, left, right = places(some, *(edge / BINS_PER_DECADE - 3.0 for edge in (low, high)))
     low, high = (max(0, floor((left + 3.0) * BINS_PER_DECADE)), min(BINS, ceil((right + 3.0) * BINS_PER_DECADE)))
@@ -59,14 +69,14 @@ def _curve(population: Population, arm: str, counts: _Counts, edges: tuple[int, 
         y=np.concatenate([[0], np.cumsum(counts)])[low : high + 1] / total,
         mode="lines",
         name=f"{arm} {population}",
-        line={"color": theme.arm(arm), "width": 2.5, "dash": _DASH[population]},
+        line={"color": theme.arm(arm), "width": THIN_PX if arm == "C" else 2.5, "dash": _DASH[population]},
         text=[latency(10.0**x) for x in at],
         hovertemplate=f"%{{y:.2%}} of {total:,} {population} requests of {arm} within %{{text}}<extra></extra>",
     )
 
 
 def _label(figure: go.Figure, population: Population, by_arm: dict[str, _Counts], place: Place, theme: Theme) -> None:
-    """Both medians of a population beside its curves."""
+    """The medians of a population beside its curves."""
     medians = {
         arm: quantile_ns(counts, 0.5) / 1e6 for arm, counts in by_arm.items() if enough_samples(int(counts.sum()), 0.5)
     }

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 import pyarrow as pa
 
+from reports.figures.arms_ecdf import THIN_PX
 from reports.figures.layout import axis, bare_layout, latency_axis, nothing, spread
 from reports.figures.theme import Theme
 from reports.readable import latency
@@ -26,15 +27,20 @@ _DASH: Final[dict[Population, str]] = {"hit": "solid", "miss": "dash"}
 
 
 def percentiles(
-    aggregate: pa.Table, *, theme: Theme, other: pa.Table | None = None, population: Population | None = None
+    aggregate: pa.Table,
+    *,
+    theme: Theme,
+    other: pa.Table | None = None,
+    third: pa.Table | None = None,
+    population: Population | None = None,
 ) -> go.Figure:
     """Hit and miss curves of one run; with ``other`` the run is B and ``other`` A, in the colours of the arms.
 
-    ``population`` leaves only hits or only misses.
+    ``third`` is one more run, C, drawn thinner beside them. ``population`` leaves only hits or only misses.
     """
     curves = []
     for name in POPULATIONS if population is None else (population,):
-        for arm, table in (("A", other), ("B" if other is not None else "", aggregate)):
+        for arm, table in (("A", other), ("B" if other is not None else "", aggregate), ("C", third)):
             if table is not None and (curve := _Curve.of(table, name, arm, theme)) is not None:
                 curves.append(curve)
     if not curves:
@@ -63,13 +69,14 @@ def percentiles(
 class _Curve:
     """One curve: ``x`` is -log10(1 - p), ``y`` log10 ms."""
 
-    def __init__(self, counts: npt.NDArray[np.int64], label: str, colour: str, dash: str) -> None:
+    def __init__(self, counts: npt.NDArray[np.int64], label: str, colour: str, dash: str, width: float) -> None:
         last = log10(counts.sum() / SAMPLES_BEYOND)
         self.x = np.linspace(0.0, last, max(2, round(last * 40)))
         self.y = np.array([log10(quantile_ns(counts, 1.0 - 10.0**-x) / 1e6) for x in self.x])
         self.label = label
         self.colour = colour
         self.dash = dash
+        self.width = width
 
     @classmethod
     def of(cls, aggregate: pa.Table, population: Population, arm: str, theme: Theme) -> _Curve | None:
@@ -77,8 +84,9 @@ class _Curve:
         counts = bin_counts(of_population(aggregate.filter(aggregate["measured"]), population))
         if counts.sum() < 2 * SAMPLES_BEYOND:
             return None
-        colour = {"": theme.of(population), "A": theme.arm_a, "B": theme.arm_b}[arm]
-        return cls(counts, f"<b>{arm} {population}</b>".replace("<b> ", "<b>"), colour, _DASH[population])
+        colour = theme.arm(arm) if arm else theme.of(population)
+        label = f"<b>{arm} {population}</b>".replace("<b> ", "<b>")
+        return cls(counts, label, colour, _DASH[population], THIN_PX if arm == "C" else 2.5)
 
     def trace(self) -> go.Scatter:
         """The curve as plotly draws it."""
@@ -87,7 +95,7 @@ class _Curve:
             y=self.y,
             mode="lines",
             name=self.label,
-            line={"color": self.colour, "width": 2.5, "dash": self.dash},
+            line={"color": self.colour, "width": self.width, "dash": self.dash},
             text=[f"p{(1.0 - 10.0**-x) * 100:.6g} {latency(10.0**y)}" for x, y in zip(self.x, self.y, strict=True)],
             hovertemplate="%{fullData.name} %{text}<extra></extra>",
         )

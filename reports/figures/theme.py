@@ -28,6 +28,7 @@ class Theme:
     bad: str
     arm_a: str
     arm_b: str
+    arm_c: str
     shade: str
     heat: tuple[str, ...]
     attempts: tuple[str, str, str, str]
@@ -37,8 +38,8 @@ class Theme:
         return self.hit if population == "hit" else self.miss
 
     def arm(self, name: str) -> str:
-        """The colour of arm ``A`` or ``B``."""
-        return self.arm_a if name == "A" else self.arm_b
+        """The colour of arm ``A`` or ``B``, or of ``C``, the third run that stands beside them."""
+        return {"A": self.arm_a, "C": self.arm_c}.get(name, self.arm_b)
 
 
 DARK: Final = Theme(
@@ -56,6 +57,7 @@ DARK: Final = Theme(
     bad="#ff8a85",
     arm_a="#aab4bf",
     arm_b="#79a8ff",
+    arm_c="#d9a3e8",
     shade="rgba(154,165,177,0.10)",
     heat=("#14304f", "#1a4a74", "#1f6f94", "#2c97a5", "#57bfa5", "#9fdc9d", "#edf7a8"),
     attempts=("#ffe08a", "#ffb454", "#f5793b", "#d64550"),
@@ -76,6 +78,7 @@ LIGHT: Final = Theme(
     bad="#b3152b",
     arm_a="#57616d",
     arm_b="#1f57c8",
+    arm_c="#8a2c9e",
     shade="rgba(87,97,109,0.09)",
     heat=("#dcebf5", "#b9d8ea", "#8cbfdb", "#559fc5", "#2a7ba6", "#125980", "#06304d"),
     attempts=("#f2bd4b", "#e0862d", "#c2500f", "#8c1c13"),
