@@ -122,6 +122,13 @@ def facts(pairs: Sequence[tuple[str, Children]]) -> html.Dl:
     return html.Dl([part for name, value in pairs for part in (html.Dt(name), html.Dd(value))], className="facts")
 
 
+def figures_table(heads: Sequence[Children], rows: Sequence[Sequence[Children]]) -> html.Table:
+    """Rows of figures under their heads; the first of each row is its name, the first of the heads may be empty."""
+    head = html.Thead(html.Tr([html.Th(name, scope="col") if name else html.Td() for name in heads]))
+    body = html.Tbody([html.Tr([html.Th(row[0], scope="row"), *(html.Td(cell) for cell in row[1:])]) for row in rows])
+    return html.Table([head, body], className="figures-table")
+
+
 def empty(title: str, text: Children, *, command: str | None = None) -> html.Section:
     """What stands where there is nothing to show: why, and the command that changes it."""
     children: list[Component] = [html.H2(title), html.P(text)]

@@ -19,6 +19,7 @@ from dash_app.app import _was_deleted
 from dash_app.library import Library
 from dash_app.live.server_metrics import metrics_url
 from dash_app.run.courses import courses
+from dash_app.run.phases import phase_cards
 from dash_app.runs.rows import row
 from dash_app.runs.slo_of_summary import keeps
 from dash_app.view import DEFAULT_SLO, RunView
@@ -33,8 +34,12 @@ from reports.figures.time_axis import TimeAxis
 from reports.judge.slo import parse_slo
 from reports.records.aggregate import bin_counts, of_population
 from reports.records.bins import quantile_ns
+from reports.records.schema import Workload
 from reports.store.store import RunStore
+from reports.summary.rows import phase_rows
+from reports.views.export import export_html
 from tests.dash_fixtures import Traffic, save_pair, save_run
+from tests.made_runs import mixed, save
 
 DARK = THEMES["dark"]
 
@@ -300,3 +305,18 @@ def test_a_run_was_deleted_only_if_its_whole_directory_is_gone(tmp_path: Path) -
     assert not _was_deleted(missing(runs / "here" / "aggregate.parquet"), runs), "a file that should be there is not"
     assert not _was_deleted(missing(tmp_path / "template.html"), runs)
     assert not _was_deleted(missing(0), runs)
+
+
+def test_the_parts_of_a_run_that_changes_by_design_are_on_its_page_and_in_its_report(tmp_path: Path) -> None:
+    profile = [{"at": step / 2, "users": (step + 1) / 2, "over": 0.0} for step in range(2)]
+    saved = save(tmp_path, [mixed()], workload=Workload.of({"profile": profile}))
+    run = RunStore(tmp_path).open(saved.id)
+    rows = phase_rows(run.summary())["users"]
+    assert [part[0] for part in rows] == ["50", "100"]
+    (card,) = phase_cards(run.summary())
+    report = export_html([run], DARK)
+    for part in rows:
+        for text in part:
+            assert text in str(card)
+            assert f">{text}</t" in report
+    assert not list(phase_cards(RunStore(tmp_path).open(save(tmp_path, [mixed()]).id).summary()))

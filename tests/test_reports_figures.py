@@ -198,6 +198,19 @@ def test_labels_are_moved_apart_and_keep_their_order(values: list[float], gap: f
         assert placed == pytest.approx(values)
 
 
+def test_faults_are_marked_where_they_ran_and_named_once() -> None:
+    blocks = [block(), block(1, at_s=40.0)]
+    table = merge(
+        cells(mixed(seed=index, at_s=at_s, index=index), blocks, T0_NS) for index, at_s in ((0, 0.0), (1, 40.0))
+    )
+    faults = [(2.0, 5.5), (41.0, 44.0), (49.0, 60.0)]
+    figure = latency_over_time(table, theme=DARK, faults=faults)
+    strips = [(s.x0, s.x1) for s in figure.layout.shapes if s.fillcolor == DARK.bad]
+    assert strips == [(2.0, 5.5), (12.0, 15.0), (20.0, 22.0)]  # the second block is folded to second 11, and ends
+    assert said(figure).count("faults") == 1
+    assert "faults" not in said(latency_over_time(table, theme=DARK))
+
+
 def test_relative_change_draws_intervals_about_their_lines() -> None:
     def difference(q: float, ratio: float, population: Any) -> Difference:
         return Difference(population, f"p{q * 100:g}", q, 1, ratio, ratio, ratio * 0.9, ratio * 1.1, "cannot tell", 0.1)

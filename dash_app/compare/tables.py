@@ -64,9 +64,7 @@ def settings(found: Differences) -> html.Div | html.P:
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[cards.Children]]) -> html.Table:
-    head = html.Thead(html.Tr([html.Th(_name(name), scope="col") if name else html.Td() for name in names]))
-    body = html.Tbody([html.Tr([html.Th(row[0], scope="row"), *(html.Td(cell) for cell in row[1:])]) for row in rows])
-    return html.Table([head, body], className="figures-table")
+    return cards.figures_table([_name(name) for name in names], rows)
 
 
 def _name(name: str) -> cards.Children:

@@ -11,6 +11,7 @@ from dash import html
 
 from dash_app import cards, facts
 from dash_app.library import Library, OpenRun
+from dash_app.run.phases import phase_cards
 from dash_app.view import RunView
 from reports.figures import Theme, hit_miss_ecdf, latency_over_time, percentiles, retries_over_time
 from reports.figures.activity import cpu_over_time, in_flight_over_time
@@ -32,7 +33,8 @@ def latency(library: Library, run_id: str, theme: Theme, population: Population 
 
     def draw() -> go.Figure:
         dots = dots_of(library.store.open(run_id)) if are_few(opened.aggregate) else None
-        return latency_over_time(opened.aggregate, theme=theme, population=population, dots=dots)
+        faults = opened.manifest.faults_s
+        return latency_over_time(opened.aggregate, theme=theme, population=population, dots=dots, faults=faults)
 
     return opened.drawn(("latency", theme.name, population), draw)
 
@@ -67,6 +69,7 @@ def cards_of(opened: OpenRun, other: OpenRun | None) -> list[html.Section]:
     rows = [
         [_latency_card(8, few=are_few(opened.aggregate)), _retries_card(4)],
         [_ecdf_card(4), _percentiles_card(4), _change_card(4) if other is not None else _in_flight_card(4)],
+        [*phase_cards(opened.summary)],
         [_flow_card(6), _stages_card(6)],
     ]
     if other is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log10
 from typing import Final
@@ -44,13 +45,18 @@ _LINES: Final = (
 
 
 def latency_over_time(
-    aggregate: pa.Table, *, theme: Theme, population: Population | None = None, dots: Dots | None = None
+    aggregate: pa.Table,
+    *,
+    theme: Theme,
+    population: Population | None = None,
+    dots: Dots | None = None,
+    faults: Sequence[tuple[float, float]] = (),
 ) -> go.Figure:
     """Heatmap of successful requests by time and log latency from the intended start, with hit p50, miss p50, miss p99.
 
     Colour goes with the square root of the count, so that a straggler shows beside thousands. A percentile is drawn
     over stretches long enough to have ten samples beyond it. ``population`` leaves only one of the two. With ``dots``
-    each request is drawn instead, and no percentile of the few.
+    each request is drawn instead, and no percentile of the few. ``faults``: see ``TimeAxis.mark_faults``.
     """
     parts = {p: of_population(aggregate, p) for p in POPULATIONS if population in (None, p)}
     time = TimeAxis.of([aggregate], columns=COLUMNS)
@@ -63,6 +69,7 @@ def latency_over_time(
     low, high = low - low % BINS_A_ROW, high + high % BINS_A_ROW
     figure = go.Figure(layout=bare_layout(theme, right=118))
     time.mark(figure, aggregate, theme)
+    time.mark_faults(figure, faults, theme)
     if dots is not None:
         ends = [dots.draw(figure, p, time, theme) for p, grid in grids.items() if grid.any()]
     else:

@@ -6,7 +6,7 @@ ticks keep the true elapsed time and a dotted line marks each fold.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -103,6 +103,26 @@ class TimeAxis:
             showgrid=False,
             **more,
         )
+
+    def mark_faults(self, figure: go.Figure, faults: Sequence[tuple[float, float]], theme: Theme) -> None:
+        """A strip over the figure while scripted ``faults`` (from and until, elapsed seconds) ran, named once."""
+        strips = []
+        for start, end in faults:
+            stretch = max(int(np.searchsorted(self.starts, start, side="right")) - 1, 0)
+            first, length, fold = (int(of[stretch]) for of in (self.starts, self.lengths, self.folds))
+            x0, x1 = (min(max(second - first, 0.0), length) + fold for second in (start, end))
+            if x1 > x0:
+                strips.append((x0, x1))
+        for x0, x1 in strips:
+            figure.add_shape(
+                type="rect", x0=x0, x1=x1, yref="paper", ysizemode="pixel", yanchor=1, y0=1, y1=6,
+                fillcolor=theme.bad, line_width=0,
+            )  # fmt: skip
+        if strips:
+            figure.add_annotation(
+                x=strips[0][0], xanchor="left", xshift=-1, y=1, yref="paper", yanchor="top", yshift=1, text="faults",
+                showarrow=False, font={"color": theme.bad},
+            )  # fmt: skip
 
     def mark(self, figure: go.Figure, aggregate: pa.Table, theme: Theme) -> None:
         """Draw a dotted line at each fold, and shade the columns of which nothing was measured (ramp and warm-up)."""

@@ -200,6 +200,12 @@ class Manifest(_Model):
         return (self.started_at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
 
     @property
+    def faults_s(self) -> list[tuple[float, float]]:
+        """From when until when fault scripts disturbed calls to Gemini, in seconds since ``started_at``."""
+        begun = self.started_ns
+        return [((start - begun) / 1e9, (end - begun) / 1e9) for block in self.blocks for start, end in block.faults]
+
+    @property
     def measured_s(self) -> float:
         """Seconds measured, over all blocks."""
         return sum(block.measured_s for block in self.blocks)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from reports.readable import DASH, change, count, latency, number, share
 from reports.records.schema import HIT_CACHES, MISS_CACHES, POPULATIONS, Population
@@ -50,6 +51,10 @@ def summary_rows(summaries: Sequence[Summary]) -> list[list[Row]]:
     """The rows in groups; those that no summary has anything to say on are left out."""
     groups = [[line.row(summaries) for line in lines] for lines in _groups(summaries)]
     return [[row for row in group if any(text != DASH for text in row.texts)] for group in groups]
+
+
+PHASE_COLUMNS: Final = ("seconds", "req/s", "failed", *POPULATIONS)
+"""What the columns of ``phase_rows`` are, after the first, which is what the table is by."""
 
 
 def phase_rows(summary: Summary) -> dict[str, list[list[str]]]:

@@ -24,7 +24,7 @@ from reports.figures import (
 from reports.figures.dots import are_few, dots_of
 from reports.readable import count, number
 from reports.store.run import Run
-from reports.summary.rows import summary_rows
+from reports.summary.rows import PHASE_COLUMNS, phase_rows, summary_rows
 from reports.summary.summary import Summary
 
 _STYLE: Final = Path(__file__).with_name("export.css")
@@ -104,8 +104,12 @@ def _run_cards(run: Run, summary: Summary, name: str, theme: Theme, slo_ms: floa
             f"Latency over time: {name}",
             "every success by time and log latency; "
             f"{'one dot each' if dots else 'stronger colour is more requests'}; shaded: ramp and warm-up",
-            _drawn(latency_over_time(aggregate, theme=theme, dots=dots)),
+            _drawn(latency_over_time(aggregate, theme=theme, dots=dots, faults=run.manifest.faults_s)),
             wide=True,
+        ),
+        *(
+            _card(f"By {what}: {name}", "p50, p99 from the intended start (n)", _phases(what, rows), wide=True)
+            for what, rows in phase_rows(summary).items()
         ),
         _card(
             f"Cache hit against miss: {name}",
@@ -145,6 +149,15 @@ def _drawn(figure: go.Figure) -> str:
         default_height="280px",
     )
     return html
+
+
+def _phases(what: str, rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th scope='col'>{escape(name)}</th>" for name in (what, *PHASE_COLUMNS))
+    body = "".join(
+        f"<tr><th scope='row'>{escape(row[0])}</th>{''.join(f'<td>{escape(text)}</td>' for text in row[1:])}</tr>"
+        for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _table(names: Sequence[str], summaries: Sequence[Summary]) -> str:

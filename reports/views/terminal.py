@@ -17,7 +17,7 @@ from reports.records.schema import POPULATIONS, STAGES, Manifest
 from reports.statistics.bootstrap import MIN_CHUNKS
 from reports.store.run import Run
 from reports.store.store import RunEntry
-from reports.summary.rows import phase_rows, printed, summary_rows
+from reports.summary.rows import PHASE_COLUMNS, phase_rows, printed, summary_rows
 from reports.summary.summary import Reason, Summary
 
 _VERDICT_STYLE = {"VALID": "green", "GENERATOR-BOUND": "bold yellow", "NOISY": "bold yellow"}
@@ -192,7 +192,7 @@ def _phases(name: str, summary: Summary) -> Iterator[Table]:
     for what, rows in phase_rows(summary).items():
         title = f"{name}By {what}: p50, p99 from the intended start (n)"
         table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
-        for heading in (what, "seconds", "req/s", "failed", *POPULATIONS):
+        for heading in (what, *PHASE_COLUMNS):
             table.add_column(heading, justify="right")
         for row in rows:
             table.add_row(*row)
