@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, Frame, Page, Request, expect, sync_playwright
 
 from tests.dash_process import serving
 
@@ -123,10 +123,13 @@ class Watched:
     under_way: set[Request] = field(default_factory=set)
     left_behind: set[Request] = field(default_factory=set)
     leaving: bool = False
+    navigating: bool = False
+    """Between a navigation's request and its document: what is asked for meanwhile is still the old page's."""
 
     def __post_init__(self) -> None:
         self._listeners: list[tuple[Any, Callable[[Any], None]]] = [
             ("request", self._begun),
+            ("framenavigated", lambda frame: self._arrived(frame)),
             ("requestfinished", lambda r: self.under_way.discard(r)),
             ("requestfailed", self._failed),
             ("response", lambda r: self._note(r.status >= 400, f"{r.status}: {r.url}")),
@@ -139,8 +142,15 @@ class Watched:
     def _begun(self, request: Request) -> None:
         if request.is_navigation_request():
             self.left_behind |= self.under_way  # of a page that is being left: these may be cut short, and only these
+            self.navigating = True
+        elif self.navigating:
+            self.left_behind.add(request)
         self.under_way.add(request)
         self._note(not request.url.startswith((self.base, "data:", "blob:")), request.url)
+
+    def _arrived(self, frame: Frame) -> None:
+        if frame == self.page.main_frame:
+            self.navigating = False
 
     def _failed(self, request: Request) -> None:
         self.under_way.discard(request)
