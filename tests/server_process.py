@@ -122,3 +122,12 @@ async def exchange(server: LocalServer, body: object, **headers: str) -> tuple[a
     """One POST to the end."""
     async with server.post(body, **headers) as reply:
         return reply, await reply.json()
+
+
+async def until_processing(session: aiohttp.ClientSession, url: str, number: int) -> None:
+    """Wait until so many requests wait for Gemini."""
+    while True:
+        async with session.get(f"{url}/metrics") as reply:
+            if f'tailgate_in_flight{{state="PROCESSING"}} {number}\n' in await reply.text():
+                return
+        await asyncio.sleep(0.01)

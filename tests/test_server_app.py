@@ -10,7 +10,7 @@ from server.gemini.mock_server import serving
 from server.gemini.simulation import Simulation
 from server.lifecycle import State
 from server.models import Problem, ProcessReply
-from tests.server_process import ask, exchange, local_server
+from tests.server_process import ask, exchange, local_server, until_processing
 
 STAGES = ["queue", "validate", "cache", "gemini", "backoff", "aggregate", "total"]
 
@@ -161,7 +161,7 @@ async def test_policies_answer_with_their_own_problems_and_when_to_come_back():
 
     async with local_server(bulkhead={"max_in_flight": 1, "max_queue": 0}, mock={"profile": "200ms"}) as server:
         first = asyncio.create_task(exchange(server, ask("a", "p")))
-        await asyncio.sleep(0.05)
+        await until_processing(server.session, server.url, 1)
         reply, body = await exchange(server, ask("a", "q"))
         await first
     assert (reply.status, body["type"]) == (503, "urn:tailgate:error:overloaded")

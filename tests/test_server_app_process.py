@@ -24,6 +24,7 @@ from tests.server_process import (
     listening_app,
     local_server,
     server_process,
+    until_processing,
 )
 
 
@@ -85,22 +86,31 @@ async def test_a_leader_that_leaves_hands_over_to_those_who_wait():
     assert Counter(body["cache"] for _, body in bodies) == {"miss": 1, "collapsed": 2}
 
 
+async def until_refused(port: int) -> None:
+    """Wait until a server takes no further connection: it drains."""
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionRefusedError:
+            return
+        except ConnectionResetError:  # was waiting to be accepted as the server stopped listening
+            continue
+        writer.close()
+        await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_drains_what_is_in_flight_is_answered_and_the_exit_code_is_0(number: signal.Signals):
-    with server_process("--mock.profile", "800ms") as server:
+    with server_process("--mock.profile", "1200ms") as server:
         async with aiohttp.ClientSession() as session:
             url = f"{server.url}/process"
-            async with session.get(f"{server.url}/healthz"):
-                pass
             in_flight = [asyncio.create_task(_post(session, url, ask("a", str(n)))) for n in range(20)]
             async with connection(server.port) as (reader, writer):
-                await asyncio.sleep(0.3)
+                await until_processing(session, server.url, 20)
                 server.process.send_signal(number)
-                await asyncio.sleep(0.2)
+                await until_refused(server.port)
                 writer.write(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
                 readyz = await reader.read()
-            with pytest.raises(ConnectionRefusedError):
-                await asyncio.open_connection("127.0.0.1", server.port)
             answers = await asyncio.gather(*in_flight)
         stdout, stderr = server.process.communicate(timeout=10)
 
@@ -116,13 +126,13 @@ async def _post(session: aiohttp.ClientSession, url: str, body: object) -> tuple
 
 
 async def test_new_work_on_a_kept_connection_is_refused_while_draining():
-    with server_process("--mock.profile", "600ms") as server:
+    with server_process("--mock.profile", "1200ms") as server:
         async with aiohttp.ClientSession() as session:
             in_flight = asyncio.create_task(_post(session, f"{server.url}/process", ask()))
             async with connection(server.port) as (reader, writer):
-                await asyncio.sleep(0.2)
+                await until_processing(session, server.url, 1)
                 server.process.send_signal(signal.SIGTERM)
-                await asyncio.sleep(0.1)
+                await until_refused(server.port)
                 body = b'{"agent_id":"late","prompts":["p"]}'
                 head = "POST /process HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: "
                 writer.write(b"%b%d\r\n\r\n%b" % (head.encode(), len(body), body))
@@ -139,7 +149,7 @@ async def test_requests_that_outlast_the_drain_are_cut_off_and_that_is_said():
     with server_process("--mock.profile", "20000ms", "--drain_timeout_s", "0.2") as server:
         async with aiohttp.ClientSession() as session:
             in_flight = asyncio.create_task(_post(session, f"{server.url}/process", ask()))
-            await asyncio.sleep(0.3)
+            await until_processing(session, server.url, 1)
             code, stderr = await asyncio.to_thread(server.stop)
             with pytest.raises(aiohttp.ClientError):
                 await in_flight
