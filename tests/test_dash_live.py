@@ -202,12 +202,17 @@ def test_no_frame_is_lost_over_a_restart_of_the_app(chromium: Browser, running: 
         running.write(7)
         expect(page.locator("#live-banner")).to_contain_text("Reconnecting, data")
         expect(page.locator("#live-root")).to_have_attribute("data-state", "stale")
-    with serving(root, port=int(address.rpartition(":")[2])):
+    with serving(root, port=int(address.rpartition(":")[2])) as (_, process):
         wait_for_seq(page, 26)
         running.write(5)
         wait_for_seq(page, 31)
         assert taken(page) == expected(running)
         expect(page.locator("#live-root")).to_have_attribute("data-state", "running")
+        running.end()
+        expect(page.locator("#live-banner a")).to_contain_text(running.writer.id)
+        process.kill()
+        process.join()
+        expect(page.locator("#live-banner")).to_contain_text("Reconnecting, data")
         context.close()
 
 

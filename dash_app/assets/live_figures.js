@@ -7,6 +7,7 @@
   const BINS_A_ROW = 2;
   const NEEDED = { 0.5: 20, 0.99: 1000 }; // ten samples beyond the quantile
   const LABEL_PX = 17;
+  const FEWEST_ON_AXIS = 4; // below, ticks of whole numbers would repeat themselves
   const CONFIG = { displayModeBar: false, displaylogo: false, responsive: true, showTips: false };
 
   const column = (step, from) => Math.floor(from / step) * step;
@@ -172,12 +173,13 @@
   }
 
   function inFlight(figure, view) {
-    const frames = view.serverFrames.length ? view.serverFrames : view.ticks;
+    // Ticks tell of both arms, from the start; a followed server only of itself, since somebody looks.
+    const frames = view.ticks.length ? view.ticks : view.serverFrames;
     const x = frames.map((frame) => frame.time - view.origin);
     const states = (frame) => frame.in_flight || (frame.server && frame.server.in_flight) || {};
     const ends = [];
     let base = 0;
-    let top = 1;
+    let top = FEWEST_ON_AXIS;
     const sums = x.map(() => 0);
     for (const each of figure.data) {
       const y = frames.map((frame) => states(frame)[each.name] || 0);
@@ -205,7 +207,7 @@
       rates.push(view.ledger.ended.sum(view.origin + t, view.origin + t + step).all / step);
     }
     fill(figure, "req/s", places, rates);
-    const top = Math.max(1, ...users, ...rates) * 1.1;
+    const top = Math.max(FEWEST_ON_AXIS, ...users, ...rates) * 1.1;
     figure.layout.yaxis.range = [0, top];
     const end = (name, value) => [name, value, "<b>" + name + "</b> " + (value === null ? "" : Math.round(value).toLocaleString("en-US"))];
     return labelEnds(figure, view, [end("users", last(users)), end("req/s", last(rates))], top, 0);

@@ -198,9 +198,10 @@
       const runs = [...store.runs.values()];
       const data = store.latest > 0;
       const ageS = Math.round((performance.now() - this.heardAt) / 1000);
-      const ended = runs.length && !store.active;
+      const lost = !socket.connected && (data || runs.length > 0);
+      const ended = !lost && runs.length > 0 && !store.active;
       let banner = "";
-      if (!socket.connected && (data || runs.length)) banner = "Reconnecting, data " + ageS + " s old";
+      if (lost) banner = "Reconnecting, data " + ageS + " s old";
       else if (ended) banner = "ended";
       else if (store.active && data && ageS >= OLD_S) banner = "No new data for " + ageS + " s";
       const state = !socket.connected && !data ? "connecting" : data || store.active ? (banner && !ended ? "stale" : "running") : "idle";
