@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 DASH = "–"
-_HUGE = 10_000  # a change beyond it is not told apart
+_HUGE = 100_000  # a change beyond it is not told apart
 
 
 def three_digits(value: float) -> str:
@@ -53,7 +53,7 @@ def count(whole: int | None) -> str:
 def change(ratio: float) -> str:
     """A ratio as a change: 0.9 is ``-10.0%``, 3.2 is ``+220%``; from tenfold on a factor: ``×16.4``, ``÷16.4``.
 
-    Beyond ten thousandfold only that: the end of an interval that lies there says that nothing is known.
+    Beyond a hundred thousandfold only that: the end of an interval that lies there says that nothing is known.
     """
     if ratio >= 10.0:
         return f"×{three_digits(ratio)}" if ratio < _HUGE else f"×>{_HUGE:,}"
