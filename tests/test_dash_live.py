@@ -305,4 +305,19 @@ def test_what_happened_is_marked_with_a_word_and_many_marks_stay_legible(live: W
     assert bands == [[0, 3], [20, 26], [33, 34], [39, 40], [45, 46], [51, 52]]  # what lies close is one
     words = page.evaluate(layout + ".annotations.map((each) => each.text)")
     assert {"warm-up", "generator-bound"} <= set(words)
+    page.evaluate("""() => {
+      const store = tailgateLive.page.store;
+      const counts = { hit: [], miss: [], failed: 0, attempts: [], in_flight: {} };
+      const said = { type: "server", limiter: { waiting: 0 }, ...counts };
+      store.takeServer({ ...said, time: store.latest - 3, breaker: "closed" });
+      store.takeServer({ ...said, time: store.latest - 2, breaker: "open" });
+    }""")
+    running.write(1)
+    wait_for_seq(page, 55)
+    wait_until_drawn(page)
+    lines = page.evaluate(layout + ".shapes.filter((shape) => shape.type === 'line').map((shape) => shape.x0)")
+    assert lines == [53.0]
+    assert "breaker open" in page.evaluate(layout + ".annotations.map((each) => each.text)")
+    states = page.evaluate("document.getElementById('live-in-flight').data.map((trace) => trace.y.length)")
+    assert min(states) == 56  # of the ticks, though a server is followed
     assert not look_faults(live, [("light", 390), ("dark", 1600)])

@@ -174,7 +174,8 @@
 
   function inFlight(figure, view) {
     // Ticks tell of both arms, from the start; a followed server only of itself, since somebody looks.
-    const frames = view.ticks.length ? view.ticks : view.serverFrames;
+    const told = view.ticks.some((tick) => Object.keys((tick.server && tick.server.in_flight) || {}).length);
+    const frames = told ? view.ticks : view.serverFrames;
     const x = frames.map((frame) => frame.time - view.origin);
     const states = (frame) => frame.in_flight || (frame.server && frame.server.in_flight) || {};
     const ends = [];

@@ -11,16 +11,13 @@ import plotly.graph_objects as go
 import pyarrow as pa
 
 from reports.figures.ecdf_labels import Place, places
-from reports.figures.layout import axis, bare_layout, latency_axis, nothing
+from reports.figures.layout import arm_px, axis, bare_layout, latency_axis, nothing
 from reports.figures.theme import Theme
 from reports.readable import latency
 from reports.records.aggregate import bin_counts, of_population
 from reports.records.bins import BINS, BINS_PER_DECADE, quantile_ns
 from reports.records.schema import POPULATIONS, Population
 from reports.statistics.percentiles import enough_samples
-
-THIN_PX: Final = 1.4
-"""How wide the third run is drawn: it stands beside A and B, of which the verdict is."""
 
 _DASH: Final[dict[Population, str]] = {"hit": "solid", "miss": "dash"}
 
@@ -69,7 +66,7 @@ def _curve(population: Population, arm: str, counts: _Counts, edges: tuple[int, 
         y=np.concatenate([[0], np.cumsum(counts)])[low : high + 1] / total,
         mode="lines",
         name=f"{arm} {population}",
-        line={"color": theme.arm(arm), "width": THIN_PX if arm == "C" else 2.5, "dash": _DASH[population]},
+        line={"color": theme.arm(arm), "width": arm_px(arm), "dash": _DASH[population]},
         text=[latency(10.0**x) for x in at],
         hovertemplate=f"%{{y:.2%}} of {total:,} {population} requests of {arm} within %{{text}}<extra></extra>",
     )

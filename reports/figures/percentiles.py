@@ -13,8 +13,7 @@ import numpy.typing as npt
 import plotly.graph_objects as go
 import pyarrow as pa
 
-from reports.figures.arms_ecdf import THIN_PX
-from reports.figures.layout import axis, bare_layout, latency_axis, nothing, spread
+from reports.figures.layout import arm_px, axis, bare_layout, latency_axis, nothing, spread
 from reports.figures.theme import Theme
 from reports.readable import latency
 from reports.records.aggregate import bin_counts, of_population
@@ -86,7 +85,7 @@ class _Curve:
             return None
         colour = theme.arm(arm) if arm else theme.of(population)
         label = f"<b>{arm} {population}</b>".replace("<b> ", "<b>")
-        return cls(counts, label, colour, _DASH[population], THIN_PX if arm == "C" else 2.5)
+        return cls(counts, label, colour, _DASH[population], arm_px(arm))
 
     def trace(self) -> go.Scatter:
         """The curve as plotly draws it."""
