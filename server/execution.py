@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar
 
 from server.gemini.protocol import GeminiCall, GeminiClient, GeminiReply
+from server.policies.deadline import remaining_s
 from server.settings import Mode
 
 A = TypeVar("A")
@@ -24,7 +25,10 @@ class Execution(Protocol):
     """A mode: how one call is made, and how the legs of a request are run."""
 
     def call(self, call: GeminiCall, timeout_s: float) -> Awaitable[GeminiReply]:
-        """Make one Gemini call; raise what the client raises."""
+        """Make one Gemini call; raise what the client raises, ``TimeoutError`` after ``timeout_s``.
+
+        A call that the deadline cannot cancel is not given more time than the deadline leaves either.
+        """
         ...
 
     async def fan_out(self, run: Callable[[A], Coroutine[Any, Any, R]], legs: Sequence[A]) -> list[R]:
@@ -70,6 +74,7 @@ class BlockingExecution:
 
     async def call(self, call: GeminiCall, timeout_s: float) -> GeminiReply:
         """Call the client and let the loop wait."""
+        timeout_s = min(timeout_s, remaining_s())
         return self._client.generate_blocking(call, timeout_s=timeout_s)
 
     async def fan_out(self, run: Callable[[A], Coroutine[Any, Any, R]], legs: Sequence[A]) -> list[R]:
@@ -133,6 +138,7 @@ class SyncExecution:
         worker = held or await self.hold()
         try:
             client, loop = self._client, asyncio.get_running_loop()
+            timeout_s = min(timeout_s, remaining_s())
             running = loop.run_in_executor(self._pool, lambda: client.generate_blocking(call, timeout_s=timeout_s))
             worker.runs(running)
             # Shielded: cancelling the future of an executor marks it done while its thread still works.

@@ -32,10 +32,11 @@ class Metrics:
 
     __slots__ = (
         "attempt_duration",
+        "attempts_cancelled",
+        "attempts_failed",
         "attempts_spent",
         "degraded",
         "disconnected",
-        "gemini_attempts",
         "latency",
         "output_tokens",
         "population",
@@ -49,8 +50,9 @@ class Metrics:
         self.latency: defaultdict[tuple[int, str], LogHistogram] = defaultdict(LogHistogram)
         self.stage_s = [0.0] * len(StageSeconds._fields)
         self.attempts_spent: defaultdict[int, int] = defaultdict(int)
-        self.gemini_attempts: dict[AttemptOutcome, int] = {"ok": 0, "error": 0, "cancelled": 0}
         self.attempt_duration = LogHistogram()
+        self.attempts_failed = 0
+        self.attempts_cancelled = 0
         self.prompt_tokens = 0
         self.output_tokens = 0
         self.retries = 0
@@ -60,6 +62,11 @@ class Metrics:
     def requests(self) -> dict[tuple[int, str], int]:
         """Answered ``POST /process`` by status and cache outcome."""
         return {outcome: histogram.count for outcome, histogram in self.latency.items()}
+
+    def gemini_attempts(self) -> dict[AttemptOutcome, int]:
+        """Ended Gemini attempts by outcome. Those that went well are the rest of all: nothing is counted twice."""
+        failed, cancelled = self.attempts_failed, self.attempts_cancelled
+        return {"ok": self.attempt_duration.count - failed - cancelled, "error": failed, "cancelled": cancelled}
 
     def request_answered(self, status: int, cache: str, stages: StageSeconds, attempts: int) -> None:
         """Count one answered ``POST /process``."""
@@ -82,12 +89,13 @@ class Metrics:
     ) -> None:
         """Count one Gemini attempt; the hook of ``track`` around it."""
         if reply is not None:
-            usage = reply.usage
-            self.gemini_attempts["ok"] += 1
-            self.prompt_tokens += usage.prompt_tokens
-            self.output_tokens += usage.output_tokens
+            prompt_tokens, output_tokens, _ = reply.usage
+            self.prompt_tokens += prompt_tokens
+            self.output_tokens += output_tokens
+        elif isinstance(error, asyncio.CancelledError):
+            self.attempts_cancelled += 1
         else:
-            self.gemini_attempts["cancelled" if isinstance(error, asyncio.CancelledError) else "error"] += 1
+            self.attempts_failed += 1
         self.attempt_duration.add(duration_s)
 
     def fell_back(self, details: FallbackDetails) -> None:

@@ -29,7 +29,7 @@ from server.policies.retry import RetryDetails, retry
 from server.policies.retry_budget import RetryBudget
 from server.policies.track import CallHook, track
 from server.policy_state import PolicyState
-from server.progress import Progress, current_progress, progress_in_background, spent_s
+from server.progress import Progress, current_progress, progress_in_background
 from server.settings import Settings
 from server.tracing import Tracing
 
@@ -97,7 +97,12 @@ def build_pipeline(
         return cache(store, key=lambda request, key: key)
 
     def bounded(default_ms: int) -> Policy[[ProcessRequest, Key | None], Outcome[Answer]]:
-        return deadline(budget_s=lambda request, key: (request.deadline_ms or default_ms) / 1000 - spent_s())
+        def left_s(request: ProcessRequest, key: Key | None) -> float:
+            progress = current_progress.get()
+            spent_s = progress.moved_s - progress.started_s if progress is not None else 0.0
+            return (request.deadline_ms or default_ms) / 1000 - spent_s
+
+        return deadline(budget_s=left_s)
 
     def degrading(alternatives: tuple[Alternative, ...]) -> Policy[[ProcessRequest, Key | None], Outcome[Answer]]:
         return fallback(*alternatives, mark=mark_degraded, on_fallback=metrics.fell_back)
@@ -113,14 +118,12 @@ def build_pipeline(
         progress = current_progress.get()
         if progress is not None and leg.attempts > progress.attempts:
             progress.attempts = leg.attempts
-        left_s = remaining_s()
-        timeout_s = left_s if left_s < attempt_s else attempt_s
         try:
-            return await execution.call(leg.call, timeout_s)
+            return await execution.call(leg.call, attempt_s)
         except TimeoutError:
             if remaining_s() <= 0.0:
                 raise DeadlineExceeded("the request's time was used up while Gemini was answering") from None
-            raise UpstreamTimeout(f"Gemini did not answer within {timeout_s:g} s") from None
+            raise UpstreamTimeout(f"Gemini did not answer within {attempt_s:g} s") from None
 
     async def run_leg(leg: Leg) -> LegReply:
         started_s = time.perf_counter()

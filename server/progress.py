@@ -122,9 +122,3 @@ def progress_in_background() -> Progress:
         progress.move(state)
     current_progress.set(progress)
     return progress
-
-
-def spent_s() -> float:
-    """Seconds from the current request's coming to its latest move; 0 where there is no request."""
-    progress = current_progress.get()
-    return progress.moved_s - progress.started_s if progress is not None else 0.0

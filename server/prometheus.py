@@ -48,7 +48,7 @@ def _lines(metrics: Metrics, state: PolicyState, usage: ProcessUsage) -> Iterato
         "tailgate_gemini_attempts_total",
         "counter",
         "Gemini calls by outcome; each retry and each hedge is one.",
-        ((f'{{outcome="{outcome}"}}', n) for outcome, n in metrics.gemini_attempts.items()),
+        ((f'{{outcome="{outcome}"}}', n) for outcome, n in metrics.gemini_attempts().items()),
     )
     yield from _histogram(
         "tailgate_gemini_attempt_duration_seconds", "One Gemini call.", [("", metrics.attempt_duration)]

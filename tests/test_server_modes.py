@@ -8,6 +8,7 @@ import pytest
 from server.errors import UpstreamError
 from server.execution import AsyncExecution, BlockingExecution, SyncExecution
 from server.gemini.protocol import GeminiCall, GeminiReply, Usage
+from server.policies.deadline import deadline
 from tests.server_process import ask, local_server, server_process
 
 MODES = ("async", "sync", "blocking")
@@ -163,6 +164,28 @@ async def test_a_call_for_no_request_takes_a_worker_for_itself_alone():
 
     worker.give_back()
     execution.close()
+
+
+async def test_only_a_call_that_nothing_can_cancel_is_told_how_much_of_the_deadline_is_left():
+    clients = [StubGemini() for _ in range(3)]
+    executions = [AsyncExecution(clients[0]), SyncExecution(clients[1], 1), BlockingExecution(clients[2])]
+
+    @deadline(default_s=2.0)
+    async def in_time() -> None:
+        for execution in executions:
+            await _runner(execution)("p")
+
+    await in_time()
+    for execution in executions:
+        await _runner(execution)("p")
+        execution.close()
+
+    (cancelled, without), *others = [client.timeouts for client in clients]
+    assert cancelled == without == 5.0
+    for left, without in others:
+        assert left is not None
+        assert 0.0 < left <= 2.0
+        assert without == 5.0
 
 
 @pytest.mark.parametrize("failing", PROMPTS)

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from server.errors import DeadlineExceeded
 from server.policies.deadline import deadline, remaining_s
-from server.policies.timer_wheel import TimerWheel
 from tests.virtual_time import now, run, virtual_time
 
 TICK_S = 0.25
@@ -211,58 +210,7 @@ async def test_work_that_will_not_be_cancelled_keeps_its_answer_and_leaves_no_ca
     assert task.cancelling() == 0
 
 
-# The wheel
-
-
-@given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 400), st.booleans()), max_size=60))
-def test_timers_fire_once_and_within_a_tick_and_stopped_ones_never(timers: list[tuple[int, int, bool]]) -> None:
-    async def cancelled_at(times: list[float]) -> None:
-        while True:
-            try:
-                await asyncio.sleep(50)
-                return
-            except asyncio.CancelledError:
-                times.append(now())
-
-    async def scene() -> None:
-        wheel = TimerWheel(tick_s=TICK_S, clock=now)
-        loop = asyncio.get_running_loop()
-        started: list[tuple[asyncio.Task[None], list[float], float, bool]] = []
-        for gap, delay, stopped in timers:
-            await asyncio.sleep(gap / 10)
-            times: list[float] = []
-            task = asyncio.create_task(cancelled_at(times))
-            ends_at = now() + delay / 10
-            tick = wheel.tick(ends_at, loop)
-            tick.add(task)
-            if stopped:
-                tick.discard(task)
-            started.append((task, times, ends_at, stopped))
-        await asyncio.sleep(200)
-        for task, times, ends_at, stopped in started:
-            assert task.done()
-            assert len(times) == (0 if stopped else 1)
-            assert all(-1e-9 <= at - ends_at <= TICK_S + 1e-9 for at in times)
-
-    run(scene())
-
-
-@virtual_time
-async def test_a_thousand_deadlines_in_a_tick_cost_the_loop_one_timer() -> None:
-    wheel = TimerWheel(tick_s=TICK_S, clock=now)
-    loop = asyncio.get_running_loop()
-    armed = 0
-    call_later = loop.call_later
-
-    def counting(*args: object, **kwargs: object) -> object:
-        nonlocal armed
-        armed += 1
-        return call_later(*args, **kwargs)  # type: ignore[arg-type]
-
-    loop.call_later = counting  # type: ignore[method-assign, assignment]
-    for index in range(1000):
-        wheel.tick(30.0 + index * TICK_S / 1000, loop)
-    assert armed == 1
+# Inside itself, and from loop to loop
 
 
 @virtual_time

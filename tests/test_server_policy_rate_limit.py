@@ -186,7 +186,24 @@ def test_the_number_of_keys_is_bounded_and_debts_forgiven_are_counted() -> None:
     assert snapshot.forgiven == 990, "the ten old keys owed nothing any more"
 
 
-def test_the_key_idle_for_longest_is_the_one_forgotten() -> None:
+@given(
+    calls=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 30)), max_size=200),
+    max_keys=st.integers(1, 12),
+)
+def test_to_forget_changes_nothing_until_it_says_so(calls: list[tuple[int, int]], max_keys: int) -> None:
+    at = 0.0
+    bounded = RateLimiter(per_key=Rate(1, 2), max_keys=max_keys, clock=lambda: at)
+    unbounded = RateLimiter(per_key=Rate(1, 2), max_keys=1000, clock=lambda: at)
+    for gap, key in calls:
+        at += gap / 4
+        passed, should = admitted(bounded, str(key)), admitted(unbounded, str(key))
+        assert bounded.snapshot().keys <= max_keys
+        if bounded.forgiven:
+            break
+        assert passed == should
+
+
+def test_those_who_owe_the_least_are_forgotten_first() -> None:
     limiter = RateLimiter(per_key=Rate(1, 2), max_keys=2, clock=lambda: 0.0)
     for key in ("busy", "idle", "busy", "new"):
         limiter.reserve(key)

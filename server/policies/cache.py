@@ -145,19 +145,23 @@ class CacheStore(Generic[V]):
             found = self.lookup(key) or self._stale_while_revalidate(key, partial(supplier, *args, **kwargs))
             if found is not None:
                 return found
-        flights = self._flights
-        if not flights.lead(key):
+        seats = self._flights.seats
+        if key in seats:
             return await self._follow(key, partial(supplier, *args, **kwargs))
         # What flights.run() would do, without its two frames.
+        seats[key] = None
         try:
             value = await supplier(*args, **kwargs)
         except BaseException as error:
-            flights.fail(key, error)
+            self._flights.fail(key, error)
             found = self._stale_if_error(key, error)
             if found is None:
                 raise
             return found
-        flights.land(key, value)
+        if seats[key] is None:
+            del seats[key]
+        else:
+            self._flights.land(key, value)
         self._misses += 1
         return self._put(key, value)
 
@@ -206,8 +210,9 @@ class CacheStore(Generic[V]):
 
     def _put(self, key: Hashable, value: V) -> Outcome[V]:
         entries, ttl_s, clock = self._entries, self._ttl_s, self._clock
+        if key in entries:  # a stale one has its old place
+            del entries[key]
         entries[key] = (value, clock() + ttl_s)
-        entries.move_to_end(key)  # a stale one has kept its old place
         if len(entries) > self._max_entries:
             entries.popitem(_OLDEST)
             self._evicted += 1

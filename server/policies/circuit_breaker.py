@@ -61,7 +61,6 @@ class CircuitBreaker:
 
     __slots__ = (
         "_failure_rate",
-        "_generation",
         "_min_calls",
         "_on_change",
         "_open_s",
@@ -73,6 +72,7 @@ class CircuitBreaker:
         "_slow_rate",
         "_window",
         "clock",
+        "generation",
         "opened",
         "refused",
         "state",
@@ -105,7 +105,7 @@ class CircuitBreaker:
         self._on_change = on_change
         self.clock = clock
         self.state: BreakerState = "closed"
-        self._generation = 0
+        self.generation = 0
         self._opened_at = 0.0
         self._places = 0
         self._probe_results = [0, 0, 0]
@@ -115,7 +115,7 @@ class CircuitBreaker:
     def enter(self) -> int:
         """Let one call pass and return the generation to report it under; raise ``CircuitOpen`` to refuse it."""
         if self.state == "closed":
-            return self._generation
+            return self.generation
         if self.state == "open":
             left_s = self._opened_at + self._open_s - self.clock()
             if left_s > 0.0:
@@ -129,26 +129,44 @@ class CircuitBreaker:
             # Should the probes fail, it is open for that long.
             raise CircuitOpen("circuit half-open, all probes are out", retry_after_s=self._open_s)
         self._places -= 1
-        return self._generation
+        return self.generation
 
     def record(self, generation: int, started_s: float, failed: bool) -> None:
         """Count a call that began at ``started_s`` (on :attr:`clock`) and ends now; change the state if need be."""
-        if generation != self._generation:
+        if generation != self.generation:
             return
         clock = self.clock  # a slot called in one go is looked up the slow way
         now = clock()
         slow = now - started_s >= self._slow_call_s
-        if self.state == "closed":
-            window = self._window
-            totals = window.totals if now < window.slot_ends_at else window.at(now)
-            totals[0] += 1
-            if failed:
-                totals[1] += 1
-            if slow:
-                totals[2] += 1
-            if (totals[1] or totals[2]) and totals[0] >= self._min_calls and self._too_many(totals):
-                self._open(totals, now)
+        if self.state == "half_open":
+            self._record_probe(now, failed, slow)
             return
+        window = self._window
+        totals = window.totals if now < window.slot_ends_at else window.at(now)
+        totals[0] += 1
+        if failed:
+            totals[1] += 1
+        if slow:
+            totals[2] += 1
+        if (totals[1] or totals[2]) and totals[0] >= self._min_calls and self._too_many(totals):
+            self._open(totals, now)
+
+    def abandon(self, generation: int, started_s: float) -> None:
+        """Take back a call that was cancelled or says nothing: a probe's place is free again.
+
+        A call that had already outlasted ``slow_call_s`` does say something, and counts as slow.
+        """
+        if self.clock() - started_s >= self._slow_call_s:
+            self.record(generation, started_s, False)
+        elif generation == self.generation and self.state == "half_open":
+            self._places += 1
+
+    def snapshot(self) -> BreakerSnapshot:
+        """The state for metrics."""
+        calls, failed, slow = self._window.at(self.clock())
+        return BreakerSnapshot(self.state, calls, failed, slow, self.refused, self.opened)
+
+    def _record_probe(self, now: float, failed: bool, slow: bool) -> None:
         results = self._probe_results
         results[0] += 1
         results[1] += failed
@@ -158,21 +176,6 @@ class CircuitBreaker:
                 self._open(results, now)
             else:
                 self._change("closed", _reason(results))
-
-    def abandon(self, generation: int, started_s: float) -> None:
-        """Take back a call that was cancelled or says nothing: a probe's place is free again.
-
-        A call that had already outlasted ``slow_call_s`` does say something, and counts as slow.
-        """
-        if self.clock() - started_s >= self._slow_call_s:
-            self.record(generation, started_s, False)
-        elif generation == self._generation and self.state == "half_open":
-            self._places += 1
-
-    def snapshot(self) -> BreakerSnapshot:
-        """The state for metrics."""
-        calls, failed, slow = self._window.at(self.clock())
-        return BreakerSnapshot(self.state, calls, failed, slow, self.refused, self.opened)
 
     def _too_many(self, counts: list[int]) -> bool:
         calls, failed, slow = counts
@@ -188,7 +191,7 @@ class CircuitBreaker:
     def _change(self, after: BreakerState, reason: str) -> None:
         change = BreakerChange(self.state, after, reason)
         self.state = after
-        self._generation += 1
+        self.generation += 1
         if self._on_change is not None:
             self._on_change(change)
 
@@ -217,7 +220,8 @@ def circuit_breaker(
     def decorate(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         @wraps(call)
         async def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
-            generation = breaker.enter()
+            # enter(), without what a call costs.
+            generation = breaker.generation if breaker.state == "closed" else breaker.enter()
             started_s = clock()
             try:
                 result = await call(*args, **kwargs)

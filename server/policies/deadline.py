@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from asyncio import current_task
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from server.errors import DeadlineExceeded
-from server.policies.running_task import running_task
-from server.policies.timer_wheel import TimerWheel
+from server.policies.timer_wheel import WheelHere
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,7 +50,7 @@ def deadline(
     await them, as a TaskGroup does). A deadline inside another can only be shorter. Cancels up to ``tick_s`` late. A
     cancellation from outside stays one: the rules are those of ``asyncio.timeout``.
     """
-    wheel = TimerWheel(tick_s=tick_s, clock=clock)
+    here = WheelHere(tick_s=tick_s, clock=clock)
 
     def decorate(call: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         @wraps(call)
@@ -67,8 +67,11 @@ def deadline(
             if seconds <= 0.0:
                 raise DeadlineExceeded("there was no time left to begin")
 
-            task = running_task()
-            timed = wheel.tick(ends_at, task.get_loop())
+            wheel = here.wheel
+            task = current_task(wheel.loop) if wheel is not None else None
+            if wheel is None or task is None:
+                wheel, task = here.renew()
+            timed = wheel.tasks if wheel.begins_at <= ends_at < wheel.ends_at else wheel.tick(ends_at)
             if outer is not None and task in timed:  # it calls itself, and will be cancelled in the same tick as it is
                 return await call(*args, **kwargs)
             timed.add(task)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import wraps
+from heapq import nsmallest
 from typing import NamedTuple, ParamSpec, TypeVar
 
 from server.errors import RateLimited
@@ -54,8 +54,9 @@ class RateLimiter:
     A call that waits for its key's limit took its place in the overall one when it came: over any ``w`` seconds the
     overall limit lets at most ``burst + per_s * (w + the longest wait)`` calls through.
 
-    At most ``max_keys`` keys are kept. The key idle for longest goes first; if it still owed time, that is forgiven and
-    counted in ``forgiven`` (make ``max_keys`` larger then).
+    At most ``max_keys`` keys are kept. When one more comes, those whose time is over go: forgetting them changes
+    nothing. If that does not make room for a tenth of ``max_keys``, those that owe the least time go too; that is
+    forgiven, and counted in ``forgiven`` (make ``max_keys`` larger then).
     """
 
     __slots__ = (
@@ -92,7 +93,7 @@ class RateLimiter:
         self._overall_tolerance_s = _tolerance_s(overall) if overall else 0.0
         self._overall_burst = overall.burst if overall else 0
         self._overall_tat = 0.0
-        self._tats: OrderedDict[str, float] = OrderedDict()
+        self._tats: dict[str, float] = {}
         self._max_keys = max_keys
         self._clock = clock
         self.waiting = 0
@@ -106,29 +107,48 @@ class RateLimiter:
         """
         clock = self._clock  # a slot called in one go is looked up the slow way
         now = clock()
-        tats, overall_tat, key_tat = self._tats, self._overall_tat, now
+        wait_s = 0.0
+        # A limit that is off has an interval of 0, so its TAT is never ahead of now.
+        overall_tat = self._overall_tat
         if overall_tat < now:
             overall_tat = now
-        if key in tats:
-            key_tat = tats[key]
-            if key_tat < now:
-                key_tat = now
-        # A limit that is off has an interval and a tolerance of 0, so its TAT is never ahead of now.
-        wait_s = 0.0
-        if overall_tat - now > self._overall_tolerance_s or key_tat - now > self._key_tolerance_s:
-            wait_s = max(overall_tat - now - self._overall_tolerance_s, key_tat - now - self._key_tolerance_s)
-            if wait_s > max_wait_s:
-                self.refused += 1
-                raise RateLimited(f"rate limit reached, free in {wait_s:.3f} s", retry_after_s=wait_s)
-            key_tat = max(key_tat, now + wait_s)
+        elif overall_tat - now > self._overall_tolerance_s:
+            wait_s = overall_tat - now - self._overall_tolerance_s
+        key_interval_s = self._key_interval_s
+        if key_interval_s:
+            tats, key_tat = self._tats, now
+            if key in tats:
+                key_tat = tats[key]
+                if key_tat < now:
+                    key_tat = now
+                elif key_tat - now > self._key_tolerance_s:
+                    wait_s = max(wait_s, key_tat - now - self._key_tolerance_s)
+            elif len(tats) >= self._max_keys:
+                self._make_room(now)
+            if wait_s:
+                self._check(wait_s, max_wait_s)
+                key_tat = max(key_tat, now + wait_s)
+            tats[key] = key_tat + key_interval_s
+        elif wait_s:
+            self._check(wait_s, max_wait_s)
         self._overall_tat = overall_tat + self._overall_interval_s
-        if self._key_interval_s:
-            tats[key] = key_tat + self._key_interval_s
-            tats.move_to_end(key)
-            if len(tats) > self._max_keys:
-                _, dropped_tat = tats.popitem(last=False)
-                self.forgiven += dropped_tat > now
         return wait_s
+
+    def _check(self, wait_s: float, max_wait_s: float) -> None:
+        if wait_s > max_wait_s:
+            self.refused += 1
+            raise RateLimited(f"rate limit reached, free in {wait_s:.3f} s", retry_after_s=wait_s)
+
+    def _make_room(self, now: float) -> None:
+        tats = self._tats
+        for key in [key for key, tat in tats.items() if tat <= now]:
+            del tats[key]
+        # For a tenth of the keys at once, so that looking at all of them comes seldom.
+        surplus = len(tats) - (self._max_keys - max(1, self._max_keys // 10))
+        if surplus > 0:
+            self.forgiven += surplus
+            for key in nsmallest(surplus, tats, key=tats.__getitem__):
+                del tats[key]
 
     def refund(self, key: str = "") -> None:
         """Give back a reserved call that was not made."""

@@ -51,43 +51,39 @@ class SingleFlight(Generic[K, V]):
     task is made, and without followers no future.
     """
 
-    __slots__ = ("_flights", "_hands_over")
+    __slots__ = ("_hands_over", "seats")
 
     def __init__(self, *, hands_over: Callable[[Exception], bool] = is_the_leaders_own) -> None:
-        # A key in flight has None until somebody follows: most are never followed.
-        self._flights: dict[K, dict[_Seat[V], None] | None] = {}
+        self.seats: dict[K, dict[_Seat[V], None] | None] = {}
+        """Those who follow, by key in flight; ``None`` until somebody does: most are never followed."""
         self._hands_over = hands_over
 
     async def run(self, key: K, supplier: Callable[[], Awaitable[V]]) -> tuple[V, bool]:
         """Return the value for ``key`` and whether this caller led; raise what the leader's ``supplier`` raised."""
-        return await (self._work(key, supplier) if self.lead(key) else self.follow(key, supplier))
-
-    def lead(self, key: K) -> bool:
-        """Take the lead for ``key``, if nobody has it: then end with :meth:`land` or :meth:`fail`, whatever happens."""
-        if key in self._flights:
-            return False
-        self._flights[key] = None
-        return True
+        if key in self.seats:
+            return await self.follow(key, supplier)
+        self.seats[key] = None
+        return await self._work(key, supplier)
 
     def land(self, key: K, value: V) -> None:
         """Give all followers the leader's value."""
-        seats = self._flights.pop(key)
+        seats = self.seats.pop(key)
         if seats:
             _fill(seats, _Value(value))
 
     def fail(self, key: K, error: BaseException) -> None:
         """Give all followers the leader's failure or, if that is the leader's own, give one of them the lead."""
         if isinstance(error, Exception) and not self._hands_over(error):
-            _fill(self._flights.pop(key) or {}, _Failure(error, error.__traceback__))
+            _fill(self.seats.pop(key) or {}, _Failure(error, error.__traceback__))
         else:
             self._hand_over(key)
 
     async def follow(self, key: K, supplier: Callable[[], Awaitable[V]]) -> tuple[V, bool]:
         """As :meth:`run`, where another caller has the lead."""
         seat: _Seat[V] = asyncio.get_running_loop().create_future()
-        seats = self._flights[key]
+        seats = self.seats[key]
         if seats is None:
-            seats = self._flights[key] = {}
+            seats = self.seats[key] = {}
         seats[seat] = None
         try:
             landed = await seat
@@ -118,20 +114,20 @@ class SingleFlight(Generic[K, V]):
         return value, True
 
     def _hand_over(self, key: K) -> None:
-        seats = self._flights[key]
+        seats = self.seats[key]
         while seats:
             seat, _ = seats.popitem()
             if not seat.done():
                 seat.set_result(None)
                 return
-        del self._flights[key]
+        del self.seats[key]
 
     def __contains__(self, key: K) -> bool:
-        return key in self._flights
+        return key in self.seats
 
     def __len__(self) -> int:
-        return len(self._flights)
+        return len(self.seats)
 
     def __repr__(self) -> str:
-        followers = sum(len(seats) for seats in self._flights.values() if seats)
-        return f"<SingleFlight in_flight={len(self._flights)} followers={followers}>"
+        followers = sum(len(seats) for seats in self.seats.values() if seats)
+        return f"<SingleFlight in_flight={len(self.seats)} followers={followers}>"
