@@ -1,9 +1,10 @@
 """What each policy costs a call that goes well, in microseconds of CPU: ``python -m tests.perf_policies``.
 
 Each variant is awaited in a short block; blocks of all variants take turns in random order, round after round, so
-that the machine's changes of speed hit them alike. A cost is the median over rounds of (block of the variant - block of
-a bare ``await`` in the same round) / calls; its ratio to that bare ``await`` hardly depends on the machine's speed. The
-function inside returns at once: no policy has to wait, as is usual.
+that the machine's changes of speed hit them alike. A cost is the median over rounds of (block of the variant / block of
+a bare ``await`` in the same round - 1), in bare awaits, which hardly depend on the machine's speed; microseconds are
+those of its full speed, at which a bare await took what the quickest tenth of them took. The function inside returns
+at once: no policy has to wait, as is usual.
 """
 
 from __future__ import annotations
@@ -46,10 +47,7 @@ WIDE = Rate(per_s=1e9, burst=1_000_000_000)
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU of one variant over a bare await, in us a call: the median over ``rounds``, and its quartiles.
-
-    ``bare_awaits``: the median over rounds of the same cost in bare awaits.
-    """
+    """CPU of one variant over a bare await: the median over ``rounds``, and quartiles in us a call at full speed."""
 
     variant: str
     bare_awaits: float
@@ -168,17 +166,16 @@ async def measure(*, rounds: int, calls: int, seed: int) -> list[Cost]:
             blocks[name].append((time.process_time_ns() - began) / calls / 1000)
             await asyncio.sleep(0)
     bare = blocks.pop("bare await")
-    costs = [Cost("bare await", 1.0, statistics.median(bare), *quartiles(bare), rounds)]
+    full_speed = statistics.quantiles(bare, n=10)[0]
+    costs = [cost("bare await", [time / full_speed for time in bare], full_speed)]
     for name, times in blocks.items():
-        over = [one - base for one, base in zip(times, bare, strict=True)]
-        ratio = statistics.median(cost / base for cost, base in zip(over, bare, strict=True))
-        costs.append(Cost(name, ratio, statistics.median(over), *quartiles(over), rounds))
+        costs.append(cost(name, [time / base - 1.0 for time, base in zip(times, bare, strict=True)], full_speed))
     return costs
 
 
-def quartiles(values: list[float]) -> tuple[float, float]:
-    first, _, third = statistics.quantiles(values, n=4)
-    return first, third
+def cost(variant: str, bare_awaits: list[float], bare_us: float) -> Cost:
+    first, median, third = statistics.quantiles(bare_awaits, n=4)
+    return Cost(variant, median, median * bare_us, first * bare_us, third * bare_us, len(bare_awaits))
 
 
 def main() -> None:
