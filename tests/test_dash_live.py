@@ -301,7 +301,7 @@ def test_what_happened_is_marked_with_a_word_and_many_marks_stay_legible(live: W
     wait_for_seq(page, 54)
     wait_until_drawn(page)
     layout = "document.getElementById('live-latency').layout"
-    bands = page.evaluate(layout + ".shapes.map((shape) => [shape.x0, shape.x1])")
+    bands = page.evaluate(layout + ".shapes.filter((shape) => !shape.ysizemode).map((shape) => [shape.x0, shape.x1])")
     assert bands == [[0, 3], [20, 26], [33, 34], [39, 40], [45, 46], [51, 52]]  # what lies close is one
     words = page.evaluate(layout + ".annotations.map((each) => each.text)")
     assert {"warm-up", "generator-bound"} <= set(words)
@@ -312,12 +312,19 @@ def test_what_happened_is_marked_with_a_word_and_many_marks_stay_legible(live: W
       store.takeServer({ ...said, time: store.latest - 3, breaker: "closed" });
       store.takeServer({ ...said, time: store.latest - 2, breaker: "open" });
     }""")
+    block = running.writer.manifest.blocks[0]
+    faults = [(block.started_ns + start * 10**9, block.started_ns + end * 10**9) for start, end in ((8, 18), (50, 90))]
+    disturbed = block.model_copy(update={"faults": faults})
+    running.writer.save(running.writer.manifest.model_copy(update={"blocks": [disturbed]}))
+    page.wait_for_function("[...tailgateLive.page.store.runs.values()].some((run) => run.blocks[0].faults.length)")
     running.write(1)
     wait_for_seq(page, 55)
     wait_until_drawn(page)
+    strips = page.evaluate(layout + ".shapes.filter((shape) => shape.ysizemode).map((shape) => [shape.x0, shape.x1])")
+    assert strips == [[8, 18], [50, 56]]  # up to now: what is to come is not told yet
     lines = page.evaluate(layout + ".shapes.filter((shape) => shape.type === 'line').map((shape) => shape.x0)")
     assert lines == [53.0]
-    assert "breaker open" in page.evaluate(layout + ".annotations.map((each) => each.text)")
+    assert {"breaker open", "faults"} <= set(page.evaluate(layout + ".annotations.map((each) => each.text)"))
     states = page.evaluate("document.getElementById('live-in-flight').data.map((trace) => trace.y.length)")
     assert min(states) == 56  # of the ticks, though a server is followed
     assert not look_faults(live, [("light", 390), ("dark", 1600)])

@@ -1,5 +1,5 @@
 // What happened meanwhile, marked on latency over time: turns of the arms, seconds that are not measured or that the
-// generator spoiled, a breaker that opened. Each with a word, as long as there is room for it.
+// generator spoiled, scripted faults, a breaker that opened. Each with a word, as long as there is room for it.
 (function () {
   "use strict";
   const live = (window.tailgateLive = window.tailgateLive || {});
@@ -10,7 +10,7 @@
   const STRETCHES = { ramp: "ramp", warmup: "warm-up", drain: "drain" };
 
   // Each mark: from and until (elapsed s; the same for a moment), text, and kind, in which the first named is dearest.
-  const KINDS = ["breaker", "bound", "turn", "phase"];
+  const KINDS = ["breaker", "bound", "faults", "turn", "phase"];
 
   function stretches(ticks, at, kind, textOf) {
     const found = [];
@@ -29,6 +29,12 @@
     const at = (tick) => Math.max(tick.time - view.origin - 1, view.from); // a tick tells of the second before it
     const found = stretches(view.ticks, at, "phase", (tick) => (tick.phase === "measure" ? null : STRETCHES[tick.phase] || tick.phase));
     found.push(...stretches(view.ticks, at, "bound", (tick) => (tick.generator.cpu > BOUND_CORES ? "generator-bound" : null)));
+    for (const run of view.store.runs.values()) {
+      for (const [start, end] of run.blocks.flatMap((block) => block.faults)) {
+        const [from, until] = [Math.max(start - view.origin, view.from), Math.min(end - view.origin, view.until)];
+        if (from < until) found.push({ kind: "faults", text: "faults", from, until });
+      }
+    }
     let turn = null;
     for (const tick of view.ticks) {
       const run = view.store.runs.get(tick.run);
@@ -66,16 +72,21 @@
     }));
   }
 
+  // A moment is a line and a stretch a shade; faults, which are there by design, are a strip along the top.
+  function shape(mark, colour) {
+    const place = { x0: mark.from, x1: mark.until, y0: 0, y1: 1, yref: "paper" };
+    if (mark.from === mark.until) return { ...place, type: "line", line: { color: colour, width: 1, dash: "dot" } };
+    const filled = { ...place, type: "rect", fillcolor: colour, line: { width: 0 } };
+    return mark.kind === "faults" ? { ...filled, ysizemode: "pixel", yanchor: 1, y0: 0, y1: -5 } : { ...filled, opacity: 0.14 };
+  }
+
   live.BOUND_CORES = BOUND_CORES;
   live.marks = function (figure, view) {
     const muted = figure.layout.font.color;
     const bad = live.colour("bad");
-    const colours = { breaker: bad, bound: bad, turn: muted, phase: muted };
+    const colours = { breaker: bad, bound: bad, faults: bad, turn: muted, phase: muted };
     const found = happened(view);
-    figure.layout.shapes = found.map((mark) => ({
-      type: mark.from === mark.until ? "line" : "rect", x0: mark.from, x1: mark.until, y0: 0, y1: 1, yref: "paper", opacity: mark.from === mark.until ? 1 : 0.14,
-      fillcolor: colours[mark.kind], line: mark.from === mark.until ? { color: colours[mark.kind], width: 1, dash: "dot" } : { width: 0 },
-    }));
+    figure.layout.shapes = found.map((mark) => shape(mark, colours[mark.kind]));
     return words(found, view, colours);
   };
   // A colour of the page's own tokens, which hold for the theme that is on.

@@ -69,7 +69,13 @@ def about_run(manifest: Manifest) -> dict[str, Any]:
         "commit": manifest.commit[:7],
         "started": manifest.started_ns / 1e9,
         "blocks": [
-            {"index": b.index, "arm": b.arm, "started": b.started_ns / 1e9, "ended": b.ended_ns and b.ended_ns / 1e9}
+            {
+                "index": b.index,
+                "arm": b.arm,
+                "started": b.started_ns / 1e9,
+                "ended": b.ended_ns and b.ended_ns / 1e9,
+                "faults": [(start_ns / 1e9, end_ns / 1e9) for start_ns, end_ns in b.faults],
+            }
             for b in manifest.blocks
         ],
     }
