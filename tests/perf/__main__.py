@@ -128,7 +128,7 @@ def _show_crowds(crowds: list[Crowd]) -> None:
 
 
 def _show_goals(goals: list[tuple[str, float, float, str]]) -> None:
-    table = Table(title="Goals")
+    table = Table(title="Goals", caption="microseconds depend on how Python was built, too: docs/policies.md")
     for name in ("what", "measured", "at most", ""):
         table.add_column(name, justify="left" if name in ("what", "") else "right")
     for name, value, most, unit in goals:
