@@ -7,10 +7,12 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 from server.answers import Answer
+from server.errors import DeadlineExceeded
 from server.policies.adaptive_limit import AimdLimit
 from server.policies.bulkhead import Bulkhead
 from server.policies.cache import CacheStore
 from server.policies.circuit_breaker import BreakerChange, CircuitBreaker
+from server.policies.failures import is_unavailable
 from server.policies.hedge import Hedger
 from server.policies.rate_limit import Rate, RateLimiter
 from server.policies.retry_budget import RetryBudget
@@ -57,8 +59,14 @@ def _store(cache: CacheSettings) -> CacheStore[Answer]:
         max_entries=cache.max_entries,
         stale_while_revalidate_s=cache.stale_while_revalidate_s,
         stale_if_error_s=cache.stale_if_error_s,
+        stale_if=_may_be_answered_stale,
         on_refresh_failed=_log_refresh,
     )
+
+
+def _may_be_answered_stale(error: Exception) -> bool:
+    """A missed deadline is the fallback's business: only where a call cannot be cancelled would the cache see it."""
+    return is_unavailable(error) and not isinstance(error, DeadlineExceeded)
 
 
 def _places(bulkhead: BulkheadSettings) -> Bulkhead:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.errors import Overloaded
+from server.errors import Overloaded, UpstreamBlocked, UpstreamUnavailable
 from server.policies.adaptive_limit import AimdLimit
 from server.policies.bulkhead import Bulkhead, QueuedDetails, bulkhead
 from tests.virtual_time import now, run, virtual_time
@@ -203,6 +203,35 @@ def test_aimd_stays_in_bounds_and_moves_as_its_formula_says(calls: list[tuple[fl
         aimd.record(started_s=started, ended_s=at, in_flight=in_flight)
         assert aimd.limit == int(exact)
         assert 5 <= aimd.limit <= 40
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    ("error", "takes_s", "learnt"),
+    [
+        (None, 0.1, "more"),
+        (UpstreamUnavailable("down"), 0.1, "less"),
+        (ValueError("nobody foresaw it"), 0.1, "less"),
+        (UpstreamBlocked("no"), 0.1, "nothing"),
+        (UpstreamBlocked("no"), 2.0, "less"),
+        (asyncio.CancelledError(), 0.1, "nothing"),
+        (asyncio.CancelledError(), 2.0, "less"),
+    ],
+)
+async def test_an_adaptive_limit_learns_from_how_calls_end(
+    error: BaseException | None, takes_s: float, learnt: str
+) -> None:
+    bulk = Bulkhead(max_in_flight=100, adaptive=AimdLimit(target_s=1.0, initial=10, maximum=100), clock=now)
+
+    @bulkhead(bulk)
+    async def call() -> None:
+        await asyncio.sleep(takes_s)
+        if error is not None:
+            raise error
+
+    for _ in range(20):
+        await asyncio.gather(*(call() for _ in range(bulk.limit)), return_exceptions=True)
+    assert learnt == ("more" if bulk.limit > 10 else "less" if bulk.limit < 10 else "nothing")
 
 
 def test_calls_under_way_together_cut_the_limit_once() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from bisect import bisect_left
+from functools import reduce
 
 import pytest
 from aiolimiter import AsyncLimiter
@@ -243,6 +244,61 @@ async def test_who_is_cancelled_while_waiting_gives_the_place_back() -> None:
     await asyncio.wait([waiting])
     assert limiter.waiting == 0
     assert await call() == pytest.approx(1.0, abs=0.01), "not 2.0"
+
+
+@virtual_time
+async def test_who_waited_for_others_and_gave_up_owes_nothing() -> None:
+    limiter = RateLimiter(per_key=Rate(1, 1), overall=Rate(1, 1), clock=now)
+
+    @rate_limit(limiter, key=lambda key: key, max_wait_s=10.0)
+    async def call(key: str) -> float:
+        return now()
+
+    await call("first")
+    waiting = [asyncio.create_task(call(key)) for key in ("b", "c", "d", "late", "late")]
+    await asyncio.sleep(0.25)
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+    assert limiter.tokens == pytest.approx(0.25)
+    assert await call("late") == pytest.approx(1.0, abs=0.01), "not 5.0, when its turn would have come"
+
+
+@given(
+    calls=st.lists(
+        st.tuples(st.integers(0, 8), st.sampled_from("abc"), st.one_of(st.none(), st.integers(0, 12))), max_size=40
+    ),
+    per_key=st.builds(Rate, st.sampled_from([0.5, 1.0, 4.0]), st.integers(1, 3)),
+    overall=st.builds(Rate, st.sampled_from([1.0, 2.0, 8.0]), st.integers(1, 3)),
+)
+def test_when_nobody_waits_a_key_owes_what_its_calls_cost_as_they_started(
+    calls: list[tuple[int, str, int | None]], per_key: Rate, overall: Rate
+) -> None:
+    """Whatever waited, and whoever was cancelled while waiting."""
+
+    async def scene() -> None:
+        limiter = RateLimiter(per_key=per_key, overall=overall, clock=now)
+        starts: dict[str, list[float]] = {"a": [], "b": [], "c": []}
+
+        @rate_limit(limiter, key=lambda key: key, max_wait_s=6.0)
+        async def call(key: str) -> None:
+            starts[key].append(now())
+
+        tasks = []
+        for gap, key, given_up in calls:
+            await asyncio.sleep(gap / 8)
+            task = asyncio.create_task(call(key))
+            if given_up is not None:
+                asyncio.get_running_loop().call_later(given_up / 8 + 0.01, task.cancel)
+            tasks.append(task)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert limiter.waiting == 0
+        assert not limiter._queues
+        for key, times in starts.items():
+            owed = reduce(lambda tat, start: max(tat, start) + 1 / per_key.per_s, times, -math.inf)
+            assert max(limiter._tats.get(key, 0.0), now()) == pytest.approx(max(owed, now()), abs=1e-6)
+
+    run(scene())
 
 
 @virtual_time

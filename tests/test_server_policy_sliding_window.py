@@ -21,6 +21,14 @@ def test_the_totals_are_the_events_of_the_last_slots(steps: list[tuple[int, int]
         assert slot < window.slot_ends_at == slot + 1
 
 
+@given(slot_s=st.floats(0.01, 10), tick=st.integers(1, 10_000))
+def test_what_comes_at_the_very_end_of_a_slot_is_forgotten_like_the_rest(slot_s: float, tick: int) -> None:
+    window = SlidingWindow(window_s=slot_s * SLOTS, counters=1, slots=SLOTS)
+    window.at((tick - 0.5) * slot_s)[0] += 1
+    window.at(window.slot_ends_at)[0] += 1  # rounding may put this into either slot
+    assert window.at((tick + 2 * SLOTS) * slot_s) == [0]
+
+
 def test_cleared_it_starts_anew() -> None:
     window = SlidingWindow(window_s=10.0, counters=1)
     window.at(0.5)[0] += 3

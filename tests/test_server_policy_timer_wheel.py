@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import threading
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.errors import DeadlineExceeded
-from server.policies.deadline import deadline
+from server.policies.deadline import deadline, remaining_s
 from server.policies.timer_wheel import TimerWheel, WheelHere
 from tests.virtual_time import now, run, virtual_time
 
@@ -75,6 +76,38 @@ async def test_a_tick_that_has_fired_is_not_used_again() -> None:
     wheel._fire(1.1 // TICK_S)  # a loop may be early by the grain of its clock
     assert not wheel.begins_at <= 1.1 < wheel.ends_at
     assert wheel.tick(1.1) is not fired
+
+
+async def test_what_never_ends_needs_no_timer_and_what_is_no_number_is_refused() -> None:
+    @deadline(budget_s=lambda seconds: seconds)
+    async def call(seconds: float) -> float:
+        await asyncio.sleep(0)
+        return remaining_s()
+
+    assert await call(math.inf) == math.inf
+    with pytest.raises(ValueError, match="number"):
+        await call(math.nan)
+    with pytest.raises(ValueError, match="tick_s"):
+        deadline(tick_s=math.inf)
+
+
+def test_a_call_that_is_thrown_away_unfinished_makes_no_noise(capsys: pytest.CaptureFixture[str]) -> None:
+    @deadline(default_s=5.0)
+    async def call() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def leave_it() -> object:
+        coroutine = call()
+        task = asyncio.create_task(coroutine)
+        await asyncio.sleep(0)
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        return coroutine
+
+    loop = asyncio.new_event_loop()
+    coroutine = loop.run_until_complete(leave_it())
+    loop.close()
+    coroutine.close()  # type: ignore[attr-defined]  # as the garbage collector does, outside the task's context
+    assert capsys.readouterr().err == ""
 
 
 # One decorated function in several loops

@@ -17,6 +17,7 @@ from typing import NamedTuple, ParamSpec, Protocol, TypeVar
 
 from server.errors import Overloaded
 from server.policies.adaptive_limit import AimdLimit
+from server.policies.failures import is_failure
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -135,13 +136,15 @@ class Bulkhead:
             self._admit()
             raise
 
-    def leave(self, started_s: float) -> None:
-        """Give back the place taken at ``started_s`` (on :attr:`clock`)."""
+    def leave(self, started_s: float, error: BaseException | None = None) -> None:
+        """Give back the place taken at ``started_s`` (on :attr:`clock`); ``error`` is what the call raised, if it did."""
         clock = self.clock  # a slot called in one go is looked up the slow way
         now = clock()
         self._mean_s += _SMOOTHING * (now - started_s - self._mean_s)
         if self._adaptive is not None:
-            self._adaptive.record(started_s=started_s, ended_s=now, in_flight=self.in_flight)
+            failed = isinstance(error, Exception) and is_failure(error)
+            well = True if error is None else False if failed else None
+            self._adaptive.record(started_s=started_s, ended_s=now, in_flight=self.in_flight, well=well)
             self.limit = min(self._max_in_flight, self._adaptive.limit)
         self.in_flight -= 1
         if self._queue:
@@ -179,9 +182,12 @@ def bulkhead(
                     await places.enter()
             started_s = clock()
             try:
-                return await call(*args, **kwargs)
-            finally:
-                places.leave(started_s)
+                result = await call(*args, **kwargs)
+            except BaseException as error:
+                places.leave(started_s, error)
+                raise
+            places.leave(started_s)
+            return result
 
         return admitted
 

@@ -48,7 +48,8 @@ def deadline(
     ``budget_s`` reads the budget in seconds from the arguments; where it says ``None``, ``default_s`` holds; where that
     is ``None`` too, there is no deadline. The budget goes with the context into tasks that the call starts (it must
     await them, as a TaskGroup does). A deadline inside another can only be shorter. Cancels up to ``tick_s`` late. A
-    cancellation from outside stays one: the rules are those of ``asyncio.timeout``.
+    cancellation from outside stays one: the rules are those of ``asyncio.timeout``. An event loop must stay in the
+    thread in which it first ran. ``ValueError`` for a budget that is not a number.
     """
     here = WheelHere(tick_s=tick_s, clock=clock)
 
@@ -79,13 +80,16 @@ def deadline(
             token = _current.set((ends_at, clock))
             try:
                 result = await call(*args, **kwargs)
+            except GeneratorExit:  # thrown away unfinished, perhaps outside its context
+                timed.discard(task)
+                raise
             except BaseException as error:
+                _current.reset(token)
                 if task not in timed and task.uncancel() <= cancelling and isinstance(error, asyncio.CancelledError):
                     raise DeadlineExceeded(f"the budget of {seconds:.3f} s is used up") from error
                 timed.discard(task)
                 raise
-            finally:
-                _current.reset(token)
+            _current.reset(token)
             try:
                 timed.remove(task)
             except KeyError:  # its timer has fired

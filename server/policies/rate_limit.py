@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import wraps
-from heapq import nsmallest
 from typing import NamedTuple, ParamSpec, TypeVar
 
 from server.errors import RateLimited
@@ -43,6 +43,14 @@ class RateLimiterSnapshot(NamedTuple):
     forgiven: int
 
 
+@dataclass(slots=True)
+class _Queue:
+    """Calls of one key that wait, and the key's TAT by the calls that were made: what it owes if none of them is."""
+
+    waiting: int
+    tat: float
+
+
 class RateLimiter:
     """Two GCRA limits in one: ``per_key`` and ``overall``; ``None`` switches one off.
 
@@ -68,6 +76,7 @@ class RateLimiter:
         "_overall_interval_s",
         "_overall_tat",
         "_overall_tolerance_s",
+        "_queues",
         "_tats",
         "forgiven",
         "refused",
@@ -94,6 +103,7 @@ class RateLimiter:
         self._overall_burst = overall.burst if overall else 0
         self._overall_tat = 0.0
         self._tats: dict[str, float] = {}
+        self._queues: dict[str, _Queue] = {}
         self._max_keys = max_keys
         self._clock = clock
         self.waiting = 0
@@ -103,7 +113,8 @@ class RateLimiter:
     def reserve(self, key: str = "", max_wait_s: float = 0.0) -> float:
         """Take one call for ``key`` and return the seconds to wait before making it.
 
-        Raises :class:`server.errors.RateLimited`, with the seconds to stay away, if that is over ``max_wait_s``.
+        After a wait call :meth:`start`, or :meth:`refund` if the call is given up. Raises
+        :class:`server.errors.RateLimited`, with the seconds to stay away, if the wait is over ``max_wait_s``.
         """
         clock = self._clock  # a slot called in one go is looked up the slow way
         now = clock()
@@ -127,7 +138,10 @@ class RateLimiter:
                 self._make_room(now)
             if wait_s:
                 self._check(wait_s, max_wait_s)
+                self._queue(key, key_tat)
                 key_tat = max(key_tat, now + wait_s)
+            elif self._queues:
+                self._count_as_started(key, now)
             tats[key] = key_tat + key_interval_s
         elif wait_s:
             self._check(wait_s, max_wait_s)
@@ -147,15 +161,44 @@ class RateLimiter:
         surplus = len(tats) - (self._max_keys - max(1, self._max_keys // 10))
         if surplus > 0:
             self.forgiven += surplus
-            for key in nsmallest(surplus, tats, key=tats.__getitem__):
+            for key in sorted(tats, key=tats.__getitem__)[:surplus]:
                 del tats[key]
 
+    def start(self, key: str = "") -> None:
+        """A call of ``key`` that had to wait starts now."""
+        self._count_as_started(key, self._clock())
+        self._leave_queue(key)
+
     def refund(self, key: str = "") -> None:
-        """Give back a reserved call that was not made."""
+        """Give back a call that had to wait and was not made.
+
+        When none of the key's calls is left waiting, the key owes what those that were made cost it, and no wait.
+        """
         self._overall_tat -= self._overall_interval_s
-        tat = self._tats.get(key)
-        if tat is not None:
-            self._tats[key] = tat - self._key_interval_s
+        if key in self._tats:
+            self._tats[key] -= self._key_interval_s
+        self._leave_queue(key)
+
+    def _queue(self, key: str, tat: float) -> None:
+        queue = self._queues.get(key)
+        if queue is None:
+            self._queues[key] = _Queue(waiting=1, tat=tat)
+        else:
+            queue.waiting += 1
+
+    def _count_as_started(self, key: str, now: float) -> None:
+        queue = self._queues.get(key)
+        if queue is not None:
+            queue.tat = max(queue.tat, now) + self._key_interval_s
+
+    def _leave_queue(self, key: str) -> None:
+        queue = self._queues.get(key)
+        if queue is not None:
+            queue.waiting -= 1
+            if not queue.waiting:
+                del self._queues[key]
+                if key in self._tats:
+                    self._tats[key] = queue.tat
 
     @property
     def tokens(self) -> float:
@@ -198,6 +241,7 @@ def rate_limit(
         limiter.waiting += 1
         try:
             await sleep(wait_s)
+            limiter.start(owner)
         except BaseException:
             limiter.refund(owner)
             raise

@@ -28,7 +28,9 @@ class SlidingWindow:
     def at(self, now: float) -> list[int]:
         """Forget what is older than the window at ``now`` (s) and return the totals, to read and to add to."""
         if now >= self.slot_ends_at:
-            self._move_to(int(now / self._slot_s))
+            tick = int(now / self._slot_s)
+            if tick > self._tick:  # by rounding, the very end of a slot may still divide into that slot
+                self._move_to(tick)
         return self.totals
 
     def clear(self) -> None:

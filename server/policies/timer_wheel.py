@@ -33,7 +33,12 @@ class TimerWheel:
         """The tasks to be cancelled at the first tick after ``ends_at`` (on the clock), at most ``tick_s`` after it.
 
         Add a task to start its timer, discard it to stop it. A task whose timer has fired is no longer in the set.
+        ``inf`` never comes. ``ValueError`` for NaN.
         """
+        if math.isnan(ends_at):
+            raise ValueError("a deadline needs a number of seconds")
+        if ends_at == math.inf:
+            return set()
         number = ends_at // self._tick_s
         next_tick_at = (number + 1) * self._tick_s
         tasks = self._ticks.get(number)
@@ -60,8 +65,8 @@ class WheelHere(threading.local):
     """
 
     def __init__(self, *, tick_s: float, clock: Callable[[], float]) -> None:
-        if tick_s <= 0:
-            raise ValueError("a timer wheel needs tick_s > 0")
+        if not 0 < tick_s < math.inf:
+            raise ValueError("a timer wheel needs a finite tick_s > 0")
         self._tick_s = tick_s
         self._clock = clock
         self.wheel: TimerWheel | None = None
