@@ -81,7 +81,7 @@ async def _wired(settings: Settings, api_key: SecretStr | None, tracing: Tracing
         origins=origins,
         ids=ids,
         read_timeout_s=settings.read_timeout_s,
-        queue_timeout_s=settings.deadline.default_ms / 1000,
+        default_deadline_ms=settings.deadline.default_ms if settings.deadline.enabled else None,
     )
     frames = LiveFrames(FrameMaker(metrics, state, usage, settings.mode))
     config = orjson.dumps(effective_config(settings))

@@ -13,6 +13,7 @@ from server.errors import DeadlineExceeded, Draining, TailgateError
 from server.execution import Execution, SyncExecution, Worker
 from server.lifecycle import State
 from server.metrics import NO_CACHE_OUTCOME, Metrics
+from server.models import ProcessRequest
 from server.pipeline import Pipeline
 from server.problems import problem_reply
 from server.process_reply import completed_reply, request_headers
@@ -31,7 +32,8 @@ _TRACEPARENT = istr("traceparent")
 class ProcessRoute:
     """The handler, with everything it needs made at the start.
 
-    ``draining`` is set when the server shuts down: requests that come after that are answered 503.
+    ``default_deadline_ms``: the time of requests that bring none, ``None`` where deadlines are off. ``draining`` is set
+    when the server shuts down: requests that come after that are answered 503.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class ProcessRoute:
         origins: Origins,
         ids: RequestIds,
         read_timeout_s: float,
-        queue_timeout_s: float,
+        default_deadline_ms: int | None,
     ) -> None:
         self._lookup, self._process = pipeline.lookup, pipeline.process
         self._understand = understanding(pipeline.identity)
@@ -54,7 +56,7 @@ class ProcessRoute:
         self._origins = origins
         self._ids = ids
         self._read_timeout_s = read_timeout_s
-        self._queue_timeout_s = queue_timeout_s
+        self._default_deadline_ms = default_deadline_ms
         self.draining = False
 
     async def __call__(self, request: web.BaseRequest) -> Reply:
@@ -70,10 +72,13 @@ class ProcessRoute:
                 raise Draining("the server is shutting down", retry_after_s=1.0)
             if self._api_keys:
                 self._api_keys.check(request)
-            if self._workers is not None:
-                worker = await self._take_worker(self._workers)
-            progress.move(State.VALIDATING)
+            if self._workers is None:
+                progress.move(State.VALIDATING)
             asked, key = self._understand(await read_body(request, timeout_s=self._read_timeout_s))
+            if self._workers is not None:
+                # Not before: how long it may wait for a worker is in the body.
+                worker = await self._take_worker(self._workers, asked, progress)
+                progress.move(State.VALIDATING)
             progress.validated_s = progress.clock()
             no_cache = hdrs.CACHE_CONTROL in headers and "no-cache" in headers[hdrs.CACHE_CONTROL].lower()
             outcome = None if no_cache or self._lookup is None else self._lookup(key)
@@ -98,12 +103,16 @@ class ProcessRoute:
         more = self._origins.headers(request) if self._origins else ""
         return self._last(completed_reply(outcome, stages, progress.attempts, request_id, trace, more))
 
-    async def _take_worker(self, workers: SyncExecution) -> Worker:
+    async def _take_worker(self, workers: SyncExecution, asked: ProcessRequest, progress: Progress) -> Worker:
+        deadline_ms = None
+        if self._default_deadline_ms is not None:
+            deadline_ms = asked.deadline_ms or self._default_deadline_ms
+        spent_s = progress.clock() - progress.started_s
         try:
-            async with asyncio.timeout(self._queue_timeout_s):
+            async with asyncio.timeout(deadline_ms / 1000 - spent_s if deadline_ms is not None else None):
                 return await workers.hold()
         except TimeoutError:
-            raise DeadlineExceeded(f"no worker was free within {self._queue_timeout_s:g} s") from None
+            raise DeadlineExceeded(f"no worker was free within {deadline_ms} ms") from None
 
     def _refusal(
         self, error: Exception, request: web.BaseRequest, progress: Progress, request_id: str, trace: str

@@ -262,16 +262,33 @@ async def test_in_sync_mode_a_request_queues_for_a_worker_also_for_a_hit():
     assert hit["timings_ms"]["queue"] >= 50
 
 
-async def test_in_sync_mode_waiting_for_a_worker_uses_up_the_deadline():
-    async with local_server(mode="sync", sync_threads=1, mock={"profile": "300ms"}) as server:
-        slow = asyncio.create_task(_ask(server, ask("a", "slow")))
-        await asyncio.sleep(0.05)
-        async with server.post(ask("a", "hurried", deadline_ms=100)) as reply:
-            problem = await reply.json()
-        await slow
+async def test_in_sync_mode_waiting_for_a_worker_uses_up_the_deadline_of_the_request():
+    """Its own, whether that is shorter than the server's or longer."""
+    settings = {"mode": "sync", "sync_threads": 1, "mock": {"profile": "300ms"}, "deadline": {"default_ms": 200}}
+    async with local_server(**settings) as server:
+        slow = asyncio.create_task(_ask(server, ask("a", "slow", deadline_ms=10_000)))
+        patient = asyncio.create_task(_ask(server, ask("a", "patient", deadline_ms=10_000)))
+        await asyncio.sleep(0.02)
+        began = time.monotonic()
+        hurried = await _ask(server, ask("a", "hurried", deadline_ms=50))
+        took_s = time.monotonic() - began
+        default = await _ask(server, ask("a", "default"))
+        assert not slow.done()
+        assert [(await waited)["state"] for waited in (slow, patient)] == ["COMPLETED"] * 2
 
-    assert problem["type"] == "urn:tailgate:error:deadline-exceeded"
-    assert problem["status"] == 504
+    assert 0.05 <= took_s < 0.2
+    for problem in (hurried, default):
+        assert problem["type"] == "urn:tailgate:error:deadline-exceeded"
+        assert problem["status"] == 504
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_missed_deadline_is_no_stale_answer_in_any_mode(mode: str):
+    cache = {"ttl_s": 0.05, "stale_if_error_s": 100}
+    async with local_server(mode=mode, cache=cache, mock={"profile": "300ms"}) as server:
+        assert (await _ask(server, ask("a", "kept")))["cache"] == "miss"
+        await asyncio.sleep(0.06)
+        assert (await _ask(server, ask("a", "kept", deadline_ms=100)))["status"] == 504
 
 
 async def _ask(server, body) -> dict:

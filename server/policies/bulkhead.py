@@ -137,7 +137,7 @@ class Bulkhead:
             raise
 
     def leave(self, started_s: float, error: BaseException | None = None) -> None:
-        """Give back the place taken at ``started_s`` (on :attr:`clock`); ``error`` is what the call raised, if it did."""
+        """Give back the place taken at ``started_s`` (on :attr:`clock`); ``error`` is what the call raised, if any."""
         clock = self.clock  # a slot called in one go is looked up the slow way
         now = clock()
         self._mean_s += _SMOOTHING * (now - started_s - self._mean_s)
