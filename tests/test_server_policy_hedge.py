@@ -168,3 +168,13 @@ async def test_when_everything_becomes_slow_the_load_grows_by_the_budget_and_no_
     # The thousand calls it learnt from are in the budget's first window too.
     assert 20 <= hedged <= 0.05 * 3000 + 0.1 * 20 + 1
     assert hedger.hedged == hedged
+
+
+def test_a_hedger_that_wants_many_samples_learns_in_the_end() -> None:
+    hedger = Hedger(min_samples=5000)
+    for _ in range(4999):
+        hedger.record(1.0)
+    assert hedger.delay_s() is None
+    for _ in range(100_000):
+        hedger.record(1.0)
+        assert hedger.delay_s() is not None

@@ -321,7 +321,9 @@ async def test_without_limits_everything_passes() -> None:
     assert limiter.tokens == math.inf
 
 
-@pytest.mark.parametrize("wrong", [{"overall": Rate(0, 1)}, {"per_key": Rate(1, 0)}, {"max_keys": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"overall": Rate(0, 1)}, {"overall": Rate(math.nan, 1)}, {"per_key": Rate(1, 0)}, {"max_keys": 0}]
+)
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="needs"):
         RateLimiter(**wrong)  # type: ignore[arg-type]

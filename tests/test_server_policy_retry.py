@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -179,8 +180,8 @@ async def test_cancelled_while_waiting_makes_no_further_call() -> None:
     assert (len(call.called_at), now()) == (1, 10.0)
 
 
-@pytest.mark.parametrize("wrong", [{"attempts": 0}, {"base_s": -1}, {"max_wait_s": -1}])
-def test_settings_that_make_no_sense_are_refused(wrong: dict[str, int]) -> None:
+@pytest.mark.parametrize("wrong", [{"attempts": 0}, {"base_s": -1}, {"base_s": math.nan}, {"max_wait_s": -1}])
+def test_settings_that_make_no_sense_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="retry needs"):
         retry(**wrong)  # type: ignore[arg-type]
 

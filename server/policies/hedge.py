@@ -68,7 +68,8 @@ class Hedger:
         min_samples: int = 100,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._latency = LatencyQuantile(quantile=quantile)
+        # Its memory is halved when it is full, and must hold enough even then.
+        self._latency = LatencyQuantile(quantile=quantile, memory=max(2000, 3 * min_samples))
         self._min_samples = min_samples
         self.budget = RetryBudget(ratio=ratio, min_per_s=0.1, clock=clock)
         self.clock = clock

@@ -92,8 +92,8 @@ class RateLimiter:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         for rate in (per_key, overall):
-            if rate is not None and (rate.per_s <= 0 or rate.burst < 1):
-                raise ValueError("a rate needs per_s > 0 and burst >= 1")
+            if rate is not None and not (rate.per_s > 1e-9 and rate.burst >= 1):
+                raise ValueError("a rate needs per_s > 1e-9 and burst >= 1")
         if max_keys < 1:
             raise ValueError("a rate limiter needs max_keys >= 1")
         self._key_interval_s = 1.0 / per_key.per_s if per_key else 0.0

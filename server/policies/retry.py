@@ -75,7 +75,7 @@ def retry(
     pause would not end before ``remaining_s()`` runs out, or if ``budget`` has no retry left. Cancellation is never
     retried. ``ValueError`` on settings that make no sense.
     """
-    if attempts < 1 or base_s < 0 or max_wait_s < 0:
+    if attempts < 1 or not (base_s >= 0 and max_wait_s >= 0):
         raise ValueError("retry needs attempts >= 1, base_s >= 0 and max_wait_s >= 0")
 
     def pause_s(error: Exception, attempt: int) -> float | None:
