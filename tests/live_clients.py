@@ -21,6 +21,9 @@ WAYS = [
     for way in ("async", "blocking")
 ]
 
+OVER_REST = [way for way in WAYS if way != ("google-generativeai", "async")]
+"""The ways that speak HTTP: the other one is gRPC."""
+
 
 @asynccontextmanager
 async def client_of(name: str, way: str, simulation: Simulation, key: str = SECRET):

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
@@ -21,6 +20,7 @@ from server.gemini.mock_server import serving
 from server.gemini.protocol import GeminiCall, Parameters
 from server.gemini.simulation import Simulation
 from tests.live_clients import CALL, MODEL, SECRET, WAYS, client_of, generate
+from tests.raw_upstream import answering, http, read_request
 
 # google-genai inherits from aiohttp's session, which aiohttp discourages.
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning")
@@ -265,31 +265,6 @@ def test_the_mock_takes_its_settings(tmp_path):
 
 
 # REST alone: what only real traffic has
-
-
-async def read_request(reader: asyncio.StreamReader) -> bytes:
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-    return head + await reader.readexactly(length)
-
-
-@asynccontextmanager
-async def answering(*answers: bytes):
-    """A server that answers each connection's request with the next of ``answers`` and closes; yields its URL."""
-    left = list(answers)
-    seen: list[bytes] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        seen.append(await read_request(reader))
-        writer.write(left.pop(0))
-        writer.close()
-
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        yield "http://{}:{}".format(*server.sockets[0].getsockname()), seen
-
-
-def http(status: str, body: bytes, headers: str = "") -> bytes:
-    return f"HTTP/1.1 {status}\r\n{headers}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 rest_ways = pytest.mark.parametrize(("name", "way"), [way for way in WAYS if way[0] in ("aiohttp", "builtin")])

@@ -9,7 +9,7 @@ from typing import Any, Final
 from server.errors import UpstreamBlocked, UpstreamError, UpstreamUnavailable
 from server.gemini.endpoint import Endpoint, GeminiSetupError
 from server.gemini.protocol import GeminiCall, GeminiReply, Parameters, Usage
-from server.gemini.upstream_errors import error_from_parts, strike_out
+from server.gemini.upstream_errors import error_from_body, strike_out
 
 _DEFAULTS: Final = Parameters()
 
@@ -25,16 +25,20 @@ class GoogleGenaiGemini:
     def __init__(self, endpoint: Endpoint) -> None:
         try:
             from google import genai
-            from google.genai import errors, types
+            from google.genai import types
         except ImportError:
             raise GeminiSetupError("google-genai is not installed: pip install 'tailgate[sdk]'") from None
-        self._api_error = errors.APIError
         self._types = types
         self._timeouts = _timeout_types()
         self._base_url = endpoint.base_url
         self._key = endpoint.key.get_secret_value()
         # One attempt, said aloud: without retry options the SDK repeats a call whose connection failed, after 1-10 s.
-        options = types.HttpOptions(base_url=endpoint.base_url, retry_options=types.HttpRetryOptions(attempts=1))
+        options = types.HttpOptions(
+            base_url=endpoint.base_url,
+            retry_options=types.HttpRetryOptions(attempts=1),
+            client_args=_blocking_args(self._key),
+            async_client_args=_async_args(self._key),
+        )
         self._client = genai.Client(api_key=self._key, http_options=options, vertexai=False)
 
     def __repr__(self) -> str:
@@ -47,7 +51,7 @@ class GoogleGenaiGemini:
                 response = await self._client.aio.models.generate_content(
                     model=call.model, contents=call.prompt, config=self._config(call, None)
                 )
-        except TimeoutError:
+        except (TimeoutError, UpstreamError):
             raise
         except Exception as error:
             raise self._typed(error) from None
@@ -59,6 +63,8 @@ class GoogleGenaiGemini:
             response = self._client.models.generate_content(
                 model=call.model, contents=call.prompt, config=self._config(call, timeout_s)
             )
+        except UpstreamError:
+            raise
         except Exception as error:
             raise self._typed(error) from None
         return _reply(response, call)
@@ -86,18 +92,6 @@ class GoogleGenaiGemini:
         )
 
     def _typed(self, error: Exception) -> Exception:
-        if isinstance(error, self._api_error):
-            answer = error.details if isinstance(error.details, dict) else {}
-            inner = answer.get("error", answer)
-            headers = getattr(error.response, "headers", None) or {}
-            return error_from_parts(
-                error.code,
-                error.status or "",
-                error.message or "",
-                inner.get("details") if isinstance(inner, dict) else None,
-                retry_after=headers.get("Retry-After"),
-                key=self._key,
-            )
         if isinstance(error, self._timeouts):
             return TimeoutError("Gemini did not answer in time")
         kind = type(error).__name__
@@ -106,6 +100,29 @@ class GoogleGenaiGemini:
         if isinstance(error, TypeError):
             return UpstreamError(f"google-genai refuses the call: {strike_out(str(error), self._key)}")
         return UpstreamUnavailable(f"no answer from Gemini: {kind}")
+
+
+# Both HTTP clients would follow a redirect and take the key along, to whatever host. What is no 200 is made an error
+# here, from its bytes: the SDK loses the status of an error whose body is not the JSON it says it is.
+
+
+def _blocking_args(key: str) -> dict[str, Any]:
+    def refuse(response: Any) -> None:
+        if response.status_code != 200:
+            raise error_from_body(
+                response.status_code, response.read(), retry_after=response.headers.get("Retry-After"), key=key
+            )
+
+    return {"follow_redirects": False, "event_hooks": {"response": [refuse]}}
+
+
+def _async_args(key: str) -> dict[str, Any]:
+    async def refuse(response: Any) -> None:
+        if response.status != 200:
+            body = await response.read()
+            raise error_from_body(response.status, body, retry_after=response.headers.get("Retry-After"), key=key)
+
+    return {"allow_redirects": False, "raise_for_status": refuse}
 
 
 def _timeout_types() -> tuple[type[Exception], ...]:

@@ -40,6 +40,9 @@ class GoogleGenerativeaiGemini:
         self._rest = self._services.GenerativeServiceClient(
             transport="rest", client_options={"api_key": self._key, "api_endpoint": endpoint.base_url}
         )
+        session = self._rest.transport._session
+        session.max_redirects = 0  # a redirect would take the key along, to whatever host
+        session._max_refresh_attempts = 0  # a 401 would be sent again: there is no token to refresh, the key is the key
         self._grpc: Any = None
         self._models: dict[str, Any] = {}
 
@@ -121,6 +124,9 @@ class GoogleGenerativeaiGemini:
         if isinstance(error, OSError):  # requests' errors, all of them
             if "Timeout" in kind:
                 return TimeoutError("Gemini did not answer in time")
+            if kind == "TooManyRedirects":
+                answer: Any = error.response  # type: ignore[attr-defined]
+                return error_from_body(answer.status_code, answer.content, key=self._key)
             return UpstreamUnavailable(f"no answer from Gemini: {kind}")
         if isinstance(error, TypeError):
             return UpstreamError(f"google-generativeai refuses the call: {strike_out(str(error), self._key)}")
