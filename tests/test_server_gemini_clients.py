@@ -20,7 +20,7 @@ from server.gemini.mock_server import serving
 from server.gemini.protocol import GeminiCall, Parameters
 from server.gemini.simulation import Simulation
 from tests.live_clients import CALL, MODEL, SECRET, WAYS, client_of, generate
-from tests.raw_upstream import answering, http, read_request
+from tests.raw_upstream import answering, http, read_request, upstream
 
 # google-genai inherits from aiohttp's session, which aiohttp discourages.
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning")
@@ -346,10 +346,9 @@ async def test_a_connection_closed_while_idle_costs_no_error(name, way):
         for _ in range(2):
             await read_request(reader)
             writer.write(http("200 OK", b'{"candidates": [{"content": {"parts": [{"text": "a"}]}}]}'))
-        writer.close()
 
-    async with await asyncio.start_server(serve_two, "127.0.0.1", 0) as server:
-        client = create_client(name, base_url="http://{}:{}".format(*server.sockets[0].getsockname()))
+    async with upstream(serve_two) as url:
+        client = create_client(name, base_url=url)
         with ThreadPoolExecutor(1) as one_thread:
             for _ in range(6):
                 if way == "async":

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from server.errors import UpstreamError
 from server.gemini.clients import create_client
 from tests.live_clients import OVER_REST, SECRET, generate
-from tests.raw_upstream import answering, http
+from tests.raw_upstream import answering, http, upstream
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning")
 
@@ -32,10 +32,9 @@ async def test_a_redirect_is_an_error_and_nobody_else_sees_the_key(name, way, st
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connected.append(await reader.read(1 << 16))
-        writer.close()
 
-    async with await asyncio.start_server(listen, "127.0.0.1", 0) as elsewhere:
-        location = "Location: http://localhost:{1}/steal\r\n".format(*elsewhere.sockets[0].getsockname())
+    async with upstream(listen) as elsewhere:
+        location = f"Location: {elsewhere}/steal\r\n".replace("127.0.0.1", "localhost")
         async with answering(http(f"{status} Elsewhere", b"", location)) as (url, seen):
             error = await refused(name, way, url)
 

@@ -9,9 +9,15 @@ import threading
 import time
 
 from server.errors import UpstreamUnavailable
+from server.gemini.deadline_socket import DeadlineSocket
 from server.gemini.endpoint import Endpoint
 from server.gemini.protocol import GeminiCall, GeminiReply
 from server.gemini.rest_wire import call_path, decode_answer, encode_call
+
+
+class _Connection(http.client.HTTPConnection):
+    # It is connected, with or without TLS, before it is used.
+    sock: DeadlineSocket
 
 
 class BlockingRest:
@@ -23,23 +29,26 @@ class BlockingRest:
         self._endpoint = endpoint
         self._connect_timeout_s = connect_timeout_s
         self._tls = (tls or ssl.create_default_context()) if endpoint.tls else None
-        self._headers = {"Content-Type": "application/json", "x-goog-api-key": endpoint.key.get_secret_value()}
+        self._headers = {
+            "Host": endpoint.authority,
+            "Content-Type": "application/json",
+            "x-goog-api-key": endpoint.key.get_secret_value(),
+        }
         self._own = threading.local()
-        self._open: set[http.client.HTTPConnection] = set()
+        self._open: set[_Connection] = set()
         self._lock = threading.Lock()
 
     def generate(self, call: GeminiCall, timeout_s: float | None) -> GeminiReply:
-        """One call; every wait on the socket ends with the time left, then raises ``TimeoutError``."""
+        """One call; ``TimeoutError`` once ``timeout_s`` is over, however slowly the answer comes."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         connection = None
         try:
             connection = self._connection(deadline)
-            _wait_no_longer(connection, deadline)
+            connection.sock.ends_at = deadline
             path = self._endpoint.prefix + call_path(call.model)
             headers = self._headers | {"traceparent": call.traceparent} if call.traceparent else self._headers
             connection.request("POST", path, body=encode_call(call), headers=headers)
             response = connection.getresponse()
-            _wait_no_longer(connection, deadline)
             body = response.read()
         except BaseException as error:
             self._drop(connection)
@@ -64,8 +73,8 @@ class BlockingRest:
         for connection in connections:
             connection.close()
 
-    def _connection(self, deadline: float | None) -> http.client.HTTPConnection:
-        connection: http.client.HTTPConnection | None = getattr(self._own, "connection", None)
+    def _connection(self, deadline: float | None) -> _Connection:
+        connection: _Connection | None = getattr(self._own, "connection", None)
         if connection is not None and connection.sock is not None:
             # Readable while nothing was asked: the peer has closed it. Nothing was sent, so a new one is safe.
             idle = select.poll()
@@ -75,36 +84,26 @@ class BlockingRest:
             self._drop(connection)
         return self._connect(deadline)
 
-    def _connect(self, deadline: float | None) -> http.client.HTTPConnection:
+    def _connect(self, deadline: float | None) -> _Connection:
         endpoint = self._endpoint
-        timeout_s = self._connect_timeout_s
+        connection = _Connection(endpoint.host, endpoint.port)
+        ends_at = time.monotonic() + self._connect_timeout_s
         if deadline is not None:
-            timeout_s = max(0.001, min(timeout_s, deadline - time.monotonic()))
-        if endpoint.tls:
-            connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                endpoint.host, endpoint.port, timeout=timeout_s, context=self._tls
-            )
-        else:
-            connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=timeout_s)
+            ends_at = min(ends_at, deadline)
         try:
-            connection.connect()
+            connection.sock = DeadlineSocket.connect(endpoint.host, endpoint.port, ends_at, self._tls)
         except TimeoutError:
             if deadline is not None and time.monotonic() >= deadline:
                 raise
-            raise UpstreamUnavailable(f"Gemini could not be reached within {timeout_s:g} s") from None
+            raise UpstreamUnavailable(f"Gemini could not be reached within {self._connect_timeout_s:g} s") from None
         self._own.connection = connection
         with self._lock:
             self._open.add(connection)
         return connection
 
-    def _drop(self, connection: http.client.HTTPConnection | None) -> None:
+    def _drop(self, connection: _Connection | None) -> None:
         if connection is not None:
             self._own.connection = None
             with self._lock:
                 self._open.discard(connection)
             connection.close()
-
-
-def _wait_no_longer(connection: http.client.HTTPConnection, deadline: float | None) -> None:
-    if connection.sock is not None:
-        connection.sock.settimeout(None if deadline is None else max(0.001, deadline - time.monotonic()))
