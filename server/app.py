@@ -69,7 +69,12 @@ async def _wired(settings: Settings, api_key: SecretStr | None, tracing: Tracing
         seed=mock.seed,
         faults=mock.faults,
     )
-    execution = execution_for(settings.mode, client, sync_threads=settings.sync_threads)
+    execution = execution_for(
+        settings.mode,
+        client,
+        sync_threads=settings.sync_threads,
+        on_late_reply=metrics.reply_came_late if settings.track.enabled else None,
+    )
     state = policy_state(settings)
     api_keys, origins = ApiKeys(settings.api_keys_sha256), Origins(settings.cors_origins)
     ids = TracedIds() if tracing is not None else RequestIds()

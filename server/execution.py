@@ -8,6 +8,7 @@ worker's thread. ``blocking``: the classic mistake, the same blocking calls on t
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -19,6 +20,7 @@ from server.settings import Mode
 
 A = TypeVar("A")
 R = TypeVar("R")
+LateReplyHook = Callable[[GeminiReply], object]
 
 
 class Execution(Protocol):
@@ -107,6 +109,8 @@ class Worker:
             self._free.release()
 
     def _ended(self, call: asyncio.Future[GeminiReply]) -> None:
+        if not call.cancelled():
+            call.exception()  # taken note of: where the request is gone there is nobody to raise it to
         self._calls -= 1
         if self._given_back and self._calls == 0:
             self._free.release()
@@ -116,14 +120,16 @@ class SyncExecution:
     """``threads`` workers. A request holds one (:meth:`hold`) and makes its calls in it, one leg after another.
 
     A call cannot be taken from a thread: when its request is cancelled, the worker stays taken until the call returns,
-    as it does in any thread-per-request server.
+    as it does in any thread-per-request server. A reply that comes then was paid for: ``on_late_reply`` is told of it,
+    on the loop. A call that still waits for a thread (a hedged request has two in one worker) is not made any more.
     """
 
-    def __init__(self, client: GeminiClient, threads: int) -> None:
+    def __init__(self, client: GeminiClient, threads: int, *, on_late_reply: LateReplyHook | None = None) -> None:
         self._client = client
         self._free = asyncio.Semaphore(threads)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="worker")
         self._held: ContextVar[Worker | None] = ContextVar("worker", default=None)
+        self._on_late_reply = on_late_reply
 
     async def hold(self) -> Worker:
         """Wait for a free worker and take it, for the running task and its children, until it is given back."""
@@ -137,16 +143,32 @@ class SyncExecution:
         held = self._held.get()
         worker = held or await self.hold()
         try:
-            client, loop = self._client, asyncio.get_running_loop()
-            timeout_s = min(timeout_s, remaining_s())
-            running = loop.run_in_executor(self._pool, lambda: client.generate_blocking(call, timeout_s=timeout_s))
+            client, ends_at = self._client, time.monotonic() + min(timeout_s, remaining_s())
+
+            def in_thread() -> GeminiReply:
+                left_s = ends_at - time.monotonic()
+                if left_s <= 0.0:
+                    raise TimeoutError("no thread was free in time")
+                return client.generate_blocking(call, timeout_s=left_s)
+
+            job = self._pool.submit(in_thread)
+            running = asyncio.wrap_future(job)
             worker.runs(running)
-            # Shielded: cancelling the future of an executor marks it done while its thread still works.
-            return await asyncio.shield(running)
+            try:
+                # Shielded: cancelling the future of an executor marks it done while its thread still works.
+                return await asyncio.shield(running)
+            except asyncio.CancelledError:
+                if not job.cancel() and self._on_late_reply is not None:
+                    running.add_done_callback(self._came_late)
+                raise
         finally:
             if held is None:
                 self._held.set(None)
                 worker.give_back()
+
+    def _came_late(self, call: asyncio.Future[GeminiReply]) -> None:
+        if self._on_late_reply is not None and not call.cancelled() and call.exception() is None:
+            self._on_late_reply(call.result())
 
     async def fan_out(self, run: Callable[[A], Coroutine[Any, Any, R]], legs: Sequence[A]) -> list[R]:
         """In order."""
@@ -157,12 +179,14 @@ class SyncExecution:
         self._pool.shutdown(cancel_futures=True)
 
 
-def execution_for(mode: Mode, client: GeminiClient, *, sync_threads: int) -> Execution:
-    """The execution of ``mode``."""
+def execution_for(
+    mode: Mode, client: GeminiClient, *, sync_threads: int, on_late_reply: LateReplyHook | None = None
+) -> Execution:
+    """The execution of ``mode``. ``on_late_reply`` is for mode sync, the only one in which a reply can come late."""
     match mode:
         case "async":
             return AsyncExecution(client)
         case "sync":
-            return SyncExecution(client, sync_threads)
+            return SyncExecution(client, sync_threads, on_late_reply=on_late_reply)
         case "blocking":
             return BlockingExecution(client)

@@ -98,6 +98,11 @@ class Metrics:
             self.attempts_failed += 1
         self.attempt_duration.add(duration_s)
 
+    def reply_came_late(self, reply: GeminiReply) -> None:
+        """Count the tokens of an attempt that had been counted as cancelled; the hook of mode sync."""
+        self.prompt_tokens += reply.usage.prompt_tokens
+        self.output_tokens += reply.usage.output_tokens
+
     def fell_back(self, details: FallbackDetails) -> None:
         """Count one lesser answer; the hook of ``fallback``."""
         self.degraded[details.source.rpartition(".")[2]] += 1
