@@ -71,7 +71,7 @@ async def test_parameters_arrive(name, way):
     [
         ('kind = "rate-limit"\nretry_after_s = 45.837906927', UpstreamUnavailable, 429, 45.837906927),
         ('kind = "rate-limit"', UpstreamUnavailable, 429, None),
-        ('kind = "quota"', UpstreamQuotaExhausted, 429, None),
+        ('kind = "quota"', UpstreamQuotaExhausted, 429, 3600.0),
         ('kind = "unavailable"', UpstreamUnavailable, 503, None),
         ('kind = "internal"', UpstreamUnavailable, 500, None),
         ('kind = "blocked"', UpstreamBlocked, 200, None),

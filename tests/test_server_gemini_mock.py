@@ -251,7 +251,7 @@ def test_slow_calls_are_slower_and_refusals_quicker():
     [
         ('kind = "rate-limit"\nretry_after_s = 45.837906927', UpstreamUnavailable, 429, 45.837906927),
         ('kind = "rate-limit"', UpstreamUnavailable, 429, None),
-        ('kind = "quota"', UpstreamQuotaExhausted, 429, None),
+        ('kind = "quota"', UpstreamQuotaExhausted, 429, 3600.0),
         ('kind = "unavailable"', UpstreamUnavailable, 503, None),
         ('kind = "internal"', UpstreamUnavailable, 500, None),
         ('kind = "reset"', UpstreamUnavailable, 0, None),

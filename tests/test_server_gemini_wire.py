@@ -144,6 +144,47 @@ def test_retry_after_takes_seconds_and_dates():
         assert retry_after_s(unreadable) in (None, 3.0)
 
 
+@pytest.mark.parametrize(
+    ("header", "wait_s"),
+    [
+        ("9" * 400, None),
+        ("9" * 5000, None),
+        ("9" * 30, 86_400.0),
+        ("86401", 86_400.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86_400.0),
+        ("Fri, 31 Dec 9999 23:59:59 -1200", 86_400.0),
+        ("Fri, 01 Jan 0001 00:00:00 +1200", 0.0),
+        (f"Mon, 01 Jan {'9' * 30} 00:00:00 GMT", None),
+        ("Mon, 01 Jan 10000 00:00:00 GMT", None),
+        ("Mon, 01 Jan 2030 00:00:00 +999999999999", None),
+    ],
+)
+def test_an_absurd_wait_is_none_or_a_day(header, wait_s):
+    assert retry_after_s(header) == wait_s
+
+
+@given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d+ (Jan|Feb) \d+ \d+:\d+:\d+ [+-]?\w*", fullmatch=True))
+def test_any_retry_after_is_a_wait_or_none(header):
+    wait_s = retry_after_s(header)
+
+    assert wait_s is None or 0.0 <= wait_s <= 86_400.0
+
+
+def test_a_retry_delay_is_a_day_at_most():
+    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{10**20}s"}
+
+    assert error_from_body(429, error_body(info)).retry_after_s == 86_400.0
+
+
+def test_a_day_quota_is_not_over_in_a_minute():
+    info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "41s"}
+    long = {**info, "retryDelay": "7000s"}
+
+    for details, wait_s in (([], 3600.0), ([info], 3600.0), ([long], 7000.0)):
+        error = error_from_body(429, error_body(quota("GenerateRequestsPerDay"), *details))
+        assert (type(error), error.retry_after_s) == (UpstreamQuotaExhausted, wait_s)
+
+
 def test_thoughts_are_output_but_not_text():
     body = {
         "candidates": [{"content": {"parts": [{"text": "hm", "thought": True}]}, "finishReason": "MAX_TOKENS"}],

@@ -17,6 +17,12 @@ import orjson
 from server.errors import UpstreamError, UpstreamQuotaExhausted, UpstreamUnavailable
 
 RETRYABLE_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
+LONGEST_WAIT_S: Final = 86_400.0
+"""No wait that an upstream asks for is taken for longer: a day."""
+
+QUOTA_WAIT_S: Final = 3600.0
+"""The least wait when a per-day quota is used up: an hour. Google begins the day at midnight in its own time zone."""
+
 _MOST_MESSAGE_CHARS: Final = 240
 
 
@@ -44,7 +50,8 @@ def error_from_parts(
     if wait_s is None:
         wait_s = retry_after_s(retry_after)
     if status == 429 and _is_per_day(known):
-        return UpstreamQuotaExhausted(text, upstream_status=status, retry_after_s=wait_s)
+        # What comes with it is for the per-minute quota: waiting so long gets the same answer.
+        return UpstreamQuotaExhausted(text, upstream_status=status, retry_after_s=max(wait_s or 0.0, QUOTA_WAIT_S))
     kind = UpstreamUnavailable if status in RETRYABLE_STATUSES else UpstreamError
     return kind(text, upstream_status=status, retry_after_s=wait_s)
 
@@ -55,16 +62,21 @@ def strike_out(text: str, key: str) -> str:
 
 
 def retry_after_s(header: str | None) -> float | None:
-    """Seconds to wait by a ``Retry-After`` header (RFC 9110: seconds or a date); ``None`` if absent or unreadable."""
+    """Seconds to wait by a ``Retry-After`` header (RFC 9110: seconds or a date), at most :data:`LONGEST_WAIT_S`.
+
+    ``None`` if it is absent or unreadable, or a number that no clock knows.
+    """
     if not header:
         return None
     if header.strip().isdecimal():
-        return float(header)
+        seconds = float(header)
+        return min(seconds, LONGEST_WAIT_S) if math.isfinite(seconds) else None
     try:
         then = parsedate_to_datetime(header)
-    except ValueError:
+        seconds = (then.replace(tzinfo=then.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    except (ValueError, OverflowError):  # the latter for a year that does not fit, or does not with its time zone
         return None
-    return max(0.0, (then.replace(tzinfo=then.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    return min(max(0.0, seconds), LONGEST_WAIT_S)
 
 
 def duration_s(text: object) -> float | None:
@@ -81,7 +93,8 @@ def duration_s(text: object) -> float | None:
 def _retry_delay_s(details: Sequence[dict[str, Any]]) -> float | None:
     for detail in details:
         if f"{detail.get('@type')}".endswith("google.rpc.RetryInfo"):
-            return duration_s(detail.get("retryDelay"))
+            wait_s = duration_s(detail.get("retryDelay"))
+            return min(wait_s, LONGEST_WAIT_S) if wait_s is not None else None
     return None
 
 
