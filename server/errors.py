@@ -221,7 +221,7 @@ class UpstreamQuotaExhausted(UpstreamError):
 
 
 class UpstreamBlocked(UpstreamError):
-    """Gemini refused the prompt (``promptFeedback.blockReason``) or returned no candidate. Final."""
+    """Gemini refused the prompt: it returned ``promptFeedback`` and no candidate. Final."""
 
     status = 422
     problem = "prompt-blocked"

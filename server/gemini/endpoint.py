@@ -43,7 +43,8 @@ class Endpoint:
             port = parts.port
         except ValueError as error:
             raise GeminiSetupError(f"Gemini base URL {url!r}: {error}") from None
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+        odd = "?" in url or "#" in url or parts.username or parts.path.startswith("//")
+        if parts.scheme not in ("http", "https") or not parts.hostname or odd:
             raise GeminiSetupError(f"Gemini base URL {url!r}: expected http://HOST[:PORT] or https://HOST[:PORT]")
         tls = parts.scheme == "https"
         secret = key.get_secret_value().strip() if key else ""

@@ -9,6 +9,7 @@ from typing import Any, Final
 from server.errors import UpstreamBlocked, UpstreamError, UpstreamUnavailable
 from server.gemini.endpoint import Endpoint, GeminiSetupError
 from server.gemini.protocol import GeminiCall, GeminiReply, Parameters, Usage
+from server.gemini.rest_wire import NO_REPLY
 from server.gemini.upstream_errors import error_from_body, strike_out
 
 _DEFAULTS: Final = Parameters()
@@ -139,8 +140,11 @@ def _timeout_types() -> tuple[type[Exception], ...]:
 def _reply(response: Any, call: GeminiCall) -> GeminiReply:
     candidates = response.candidates
     if not candidates:
+        # What is no object at all (empty, a list, null) comes out of the SDK as a response without anything.
         feedback = response.prompt_feedback
-        reason = feedback.block_reason.value if feedback and feedback.block_reason else None
+        if feedback is None:
+            raise UpstreamUnavailable(NO_REPLY, upstream_status=200)
+        reason = feedback.block_reason.value if feedback.block_reason else None
         text = f"Gemini blocked the prompt: {reason}" if reason else "Gemini returned no candidate"
         raise UpstreamBlocked(text, upstream_status=200)
     first = candidates[0]
@@ -151,5 +155,9 @@ def _reply(response: Any, call: GeminiCall) -> GeminiReply:
     output_tokens = ((used and used.candidates_token_count) or 0) + ((used and used.thoughts_token_count) or 0)
     total_tokens = (used and used.total_token_count) or prompt_tokens + output_tokens
     finish = first.finish_reason.value if first.finish_reason else "STOP"
-    usage = Usage(prompt_tokens, output_tokens, total_tokens)
-    return GeminiReply(text, response.model_version or call.model, finish, usage)
+    model = response.model_version or call.model
+    try:
+        f"{text}{model}{finish}".encode()
+    except UnicodeEncodeError:  # half a surrogate pair: Python's JSON takes it, and nothing could be sent of it
+        raise UpstreamUnavailable("Gemini's answer has text that is no Unicode", upstream_status=200) from None
+    return GeminiReply(text, model, finish, Usage(prompt_tokens, output_tokens, total_tokens))

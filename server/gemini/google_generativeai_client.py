@@ -14,6 +14,7 @@ from typing import Any
 from server.errors import UpstreamBlocked, UpstreamError, UpstreamUnavailable
 from server.gemini.endpoint import Endpoint, GeminiSetupError
 from server.gemini.protocol import GeminiCall, GeminiReply, Parameters, Usage
+from server.gemini.rest_wire import NO_REPLY
 from server.gemini.upstream_errors import error_from_body, error_from_parts, strike_out
 
 
@@ -155,11 +156,15 @@ def _json_detail(detail: Any) -> dict[str, Any]:
 
 def _reply(response: Any, call: GeminiCall) -> GeminiReply:
     if not response.candidates:
+        if "prompt_feedback" not in response._result:
+            raise UpstreamUnavailable(NO_REPLY, upstream_status=200)
         reason = response.prompt_feedback.block_reason
         text = f"Gemini blocked the prompt: {reason.name}" if reason else "Gemini returned no candidate"
         raise UpstreamBlocked(text, upstream_status=200)
     first = response.candidates[0]
     used = response.usage_metadata
-    usage = Usage(used.prompt_token_count, used.candidates_token_count, used.total_token_count)
+    # Thinking is younger than this SDK, which does not know its tokens: they are what is missing from the total.
+    output_tokens = max(used.candidates_token_count, used.total_token_count - used.prompt_token_count)
+    usage = Usage(used.prompt_token_count, output_tokens, used.total_token_count)
     text = "".join(part.text for part in first.content.parts)
     return GeminiReply(text, response.model_version or call.model, first.finish_reason.name, usage)

@@ -15,6 +15,9 @@ from server.gemini.upstream_errors import error_from_body
 REAL_BASE_URL: Final = "https://generativelanguage.googleapis.com"
 """Where Google serves the Gemini API."""
 
+NO_REPLY: Final = "Gemini's answer has neither a candidate nor feedback on the prompt"
+"""What is said of a 200 that is not a reply."""
+
 NO_KEY: Final = "no-key"
 """Sent in place of an API key to an endpoint that needs none, such as the mock."""
 
@@ -64,24 +67,31 @@ def decode_answer(
 def read_reply(answer: dict[str, Any], call: GeminiCall) -> GeminiReply:
     """The reply in a ``GenerateContentResponse``. Raises :class:`server.errors.UpstreamBlocked` when it has none.
 
-    Thinking tokens count as output: they are billed as such. Raises ``TypeError`` and its like for a wrong shape.
+    Thinking tokens count as output: they are billed as such. ``null`` is as good as absent. Raises
+    :class:`server.errors.UpstreamUnavailable` for neither candidates nor feedback on the prompt, ``TypeError`` and its
+    like for a wrong shape.
     """
     candidates = answer.get("candidates")
     if not candidates:
-        reason = answer.get("promptFeedback", {}).get("blockReason")
+        feedback = answer.get("promptFeedback")
+        if feedback is None:
+            raise UpstreamUnavailable(NO_REPLY, upstream_status=200)
+        reason = feedback.get("blockReason")
         text = f"Gemini blocked the prompt: {reason}" if reason else "Gemini returned no candidate"
         raise UpstreamBlocked(text, upstream_status=200)
     first = candidates[0]
-    parts = first.get("content", {}).get("parts", ())
+    parts = (first.get("content") or {}).get("parts") or []
     if len(parts) == 1 and "thought" not in parts[0]:
         text = parts[0].get("text", "")
     else:
         text = "".join(part.get("text", "") for part in parts if not part.get("thought"))
-    used = answer.get("usageMetadata", {})
-    prompt_tokens = used.get("promptTokenCount", 0)
-    output_tokens = used.get("candidatesTokenCount", 0) + used.get("thoughtsTokenCount", 0)
-    total_tokens = used.get("totalTokenCount", prompt_tokens + output_tokens)
-    model, finish = answer.get("modelVersion", call.model), first.get("finishReason", "STOP")
-    if type(text) is not str or type(model) is not str or type(finish) is not str or type(total_tokens) is not int:
-        raise TypeError("a field of the reply has another type than it should")
+    used = answer.get("usageMetadata") or {}
+    prompt_tokens = used.get("promptTokenCount") or 0
+    output_tokens = (used.get("candidatesTokenCount") or 0) + (used.get("thoughtsTokenCount") or 0)
+    total_tokens = used.get("totalTokenCount") or prompt_tokens + output_tokens
+    model, finish = answer.get("modelVersion") or call.model, first.get("finishReason") or "STOP"
+    if type(text) is not str or type(model) is not str or type(finish) is not str:
+        raise TypeError("a text of the reply has another type than it should")
+    if type(prompt_tokens) is not int or type(output_tokens) is not int or type(total_tokens) is not int:
+        raise TypeError("a count of the reply has another type than it should")
     return GeminiReply(text, model, finish, Usage(prompt_tokens, output_tokens, total_tokens))
