@@ -7,7 +7,8 @@ from pydantic import SecretStr
 
 from server.errors import UpstreamError
 from server.gemini.clients import create_client
-from tests.live_clients import OVER_REST, SECRET, generate
+from server.gemini.protocol import GeminiCall
+from tests.live_clients import CALL, MODEL, OVER_REST, SECRET, generate
 from tests.raw_upstream import answering, http, upstream
 
 pytestmark = pytest.mark.filterwarnings("ignore:Inheritance class:DeprecationWarning")
@@ -62,3 +63,18 @@ async def test_an_error_whose_body_is_no_json_keeps_its_status(name, way, kind):
 
     assert error.upstream_status == 502
     assert error.retryable
+
+
+@over_rest
+@pytest.mark.parametrize("call", [CALL, GeminiCall("without parameters", MODEL)])
+async def test_an_answer_broken_off_is_not_asked_for_further(name, way, call):
+    first = b'{"content": {"parts": [{"text": "a"}]}, "finishReason": "CONTINUATION", "continuationToken": "YQ=="}'
+    answer = http("200 OK", b'{"candidates": [%b]}' % first, "Content-Type: application/json\r\n")
+    async with answering(*[answer] * 3) as (url, seen):
+        client = create_client(name, api_key=SecretStr(SECRET), base_url=url)
+        reply = await generate(client, way, call)
+        await client.aclose()
+
+    assert reply.text == "a"
+    assert reply.finish_reason == "CONTINUATION" or name == "google-generativeai"  # which does not know that reason
+    assert len(seen) == 1

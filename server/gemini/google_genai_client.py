@@ -41,6 +41,12 @@ class GoogleGenaiGemini:
             async_client_args=_async_args(self._key),
         )
         self._client = genai.Client(api_key=self._key, http_options=options, vertexai=False)
+        # An answer that Google broke off would be asked for further, with calls of the SDK's own. There is an option
+        # against that, but any option makes a call cost half as much again.
+        for models in (self._client.models, self._client.aio.models):
+            if hasattr(models, "_generate_content_with_continuation"):
+                once: Any = models._generate_content
+                models._generate_content_with_continuation = once  # type: ignore[method-assign]
 
     def __repr__(self) -> str:
         return f"GoogleGenaiGemini({self._base_url!r})"
