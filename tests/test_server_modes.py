@@ -1,64 +1,16 @@
 import asyncio
-import gc
 import threading
 import time
-from collections.abc import Callable
 
 import pytest
 
 from server.errors import UpstreamError
 from server.execution import AsyncExecution, BlockingExecution, SyncExecution
-from server.gemini.protocol import GeminiCall, GeminiReply, Usage
-from server.gemini.reply_text import count_tokens
 from server.policies.deadline import deadline
-from tests.server_process import ask, local_server, server_process, until_processing
+from tests.server_process import ask, local_server, server_process
+from tests.stub_gemini import StubGemini, prompting
 
 MODES = ("async", "sync", "blocking")
-
-
-class StubGemini:
-    """Answers with its prompt; notes in which thread, and how many calls were under way at once."""
-
-    name = "stub"
-
-    def __init__(self, work: Callable[[str], object] = lambda prompt: None) -> None:
-        self._work = work
-        self.threads: list[int] = []
-        self.under_way = 0
-        self.most_under_way = 0
-        self.timeouts: list[float | None] = []
-
-    async def generate(self, call: GeminiCall, *, timeout_s: float | None = None) -> GeminiReply:
-        self._enter(timeout_s)
-        try:
-            await asyncio.sleep(0)
-            self._work(call.prompt)
-        finally:
-            self.under_way -= 1
-        return GeminiReply(call.prompt, call.model, "STOP", Usage(1, 1, 2))
-
-    def generate_blocking(self, call: GeminiCall, *, timeout_s: float | None = None) -> GeminiReply:
-        self._enter(timeout_s)
-        try:
-            self._work(call.prompt)
-        finally:
-            self.under_way -= 1
-        return GeminiReply(call.prompt, call.model, "STOP", Usage(1, 1, 2))
-
-    async def aclose(self) -> None: ...
-
-    def _enter(self, timeout_s: float | None) -> None:
-        self.timeouts.append(timeout_s)
-        self.threads.append(threading.get_ident())
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
-
-
-def _runner(execution):
-    async def run(prompt: str) -> str:
-        return (await execution.call(GeminiCall(prompt, "m"), 5.0)).text
-
-    return run
 
 
 PROMPTS = ["a", "b", "c"]
@@ -68,7 +20,7 @@ async def test_async_runs_all_legs_at_once_on_the_loop():
     client = StubGemini()
     execution = AsyncExecution(client)
 
-    assert await execution.fan_out(_runner(execution), PROMPTS) == PROMPTS
+    assert await execution.fan_out(prompting(execution), PROMPTS) == PROMPTS
     assert client.most_under_way == 3
     assert set(client.threads) == {threading.get_ident()}
     assert client.timeouts == [5.0] * 3
@@ -87,7 +39,7 @@ async def test_blocking_runs_legs_one_by_one_and_nothing_else_meanwhile():
     ticker = asyncio.create_task(tick())
     await asyncio.sleep(0)
     before = len(ticks)
-    assert await execution.fan_out(_runner(execution), PROMPTS) == PROMPTS
+    assert await execution.fan_out(prompting(execution), PROMPTS) == PROMPTS
     assert len(ticks) == before
     ticker.cancel()
     assert client.most_under_way == 1
@@ -99,7 +51,7 @@ async def test_sync_runs_legs_one_by_one_in_another_thread():
     execution = SyncExecution(client, 2)
     worker = await execution.hold()
     try:
-        assert await execution.fan_out(_runner(execution), PROMPTS) == PROMPTS
+        assert await execution.fan_out(prompting(execution), PROMPTS) == PROMPTS
     finally:
         worker.give_back()
         execution.close()
@@ -116,7 +68,7 @@ async def test_a_worker_is_taken_until_its_thread_is_free_even_when_its_request_
     async def request() -> None:
         worker = await execution.hold()
         try:
-            await _runner(execution)("p")
+            await prompting(execution)("p")
         finally:
             worker.give_back()
 
@@ -140,7 +92,7 @@ async def test_a_worker_whose_call_was_hedged_is_free_when_both_calls_are_over()
     client = StubGemini(lambda prompt: go_on[prompt].wait(5))
     execution = SyncExecution(client, 2)
     worker = await execution.hold()
-    calls = [asyncio.create_task(_runner(execution)(prompt)) for prompt in go_on]
+    calls = [asyncio.create_task(prompting(execution)(prompt)) for prompt in go_on]
     while len(client.threads) < 2:  # noqa: ASYNC110  # a thread sends no event
         await asyncio.sleep(0.001)
     for call in calls:
@@ -157,102 +109,11 @@ async def test_a_worker_whose_call_was_hedged_is_free_when_both_calls_are_over()
     execution.close()
 
 
-async def _cancelled_in_its_thread(client: StubGemini, execution: SyncExecution, prompt: str) -> asyncio.Task[str]:
-    """A request whose call is in a thread when it is cancelled."""
-    before = len(client.threads)
-    request = asyncio.create_task(_runner(execution)(prompt))
-    await _until(lambda: len(client.threads) > before)
-    request.cancel()
-    await asyncio.wait([request])
-    assert request.cancelled()
-    return request
-
-
-async def _until(condition: Callable[[], object]) -> None:
-    while not condition():  # noqa: ASYNC110  # a thread sends no event
-        await asyncio.sleep(0.001)
-
-
-async def test_a_failure_that_comes_when_its_request_is_gone_is_no_error_of_the_loop():
-    go_on, told = threading.Event(), []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
-
-    def fail(prompt: str) -> None:
-        go_on.wait(5)
-        raise UpstreamError("no")
-
-    client = StubGemini(fail)
-    execution = SyncExecution(client, 1)
-    await _cancelled_in_its_thread(client, execution, "p")
-    go_on.set()
-    worker = await asyncio.wait_for(execution.hold(), 5)  # its thread is out of the call
-    worker.give_back()
-    execution.close()
-    gc.collect()
-
-    assert not told
-
-
-async def test_a_reply_that_comes_when_its_request_is_gone_is_told():
-    go_on, late = threading.Event(), []
-    client = StubGemini(lambda prompt: go_on.wait(5))
-    execution = SyncExecution(client, 1, on_late_reply=late.append)
-    await _cancelled_in_its_thread(client, execution, "gone")
-    assert not late
-    go_on.set()
-    assert await _runner(execution)("there") == "there"
-    execution.close()
-
-    assert [reply.text for reply in late] == ["gone"]
-
-
-async def test_a_call_that_waits_for_a_thread_is_not_made_once_its_request_is_gone():
-    go_on, late = threading.Event(), []
-    client = StubGemini(lambda prompt: go_on.wait(5))
-    execution = SyncExecution(client, 1, on_late_reply=late.append)
-    worker = await execution.hold()
-    first = asyncio.create_task(_runner(execution)("first"))
-    await _until(lambda: client.threads)
-    second = asyncio.create_task(_runner(execution)("second"))
-    await asyncio.sleep(0)
-    second.cancel()
-    await asyncio.wait([second])
-    go_on.set()
-    assert await first == "first"
-    worker.give_back()
-    await asyncio.wait_for(execution.hold(), 5)
-    execution.close()
-
-    assert len(client.threads) == 1
-    assert not late
-
-
-async def test_the_time_that_a_call_waits_for_a_thread_is_its_own():
-    go_on = threading.Event()
-    client = StubGemini(lambda prompt: go_on.wait(5))
-    execution = SyncExecution(client, 1)
-    worker = await execution.hold()
-    first = asyncio.create_task(_runner(execution)("first"))
-    await _until(lambda: client.threads)
-    hurried = asyncio.create_task(execution.call(GeminiCall("hurried", "m"), 0.05))
-    patient = asyncio.create_task(_runner(execution)("patient"))
-    await asyncio.sleep(0.1)
-    go_on.set()
-    await asyncio.wait([first, hurried, patient])
-    worker.give_back()
-    execution.close()
-
-    assert isinstance(hurried.exception(), TimeoutError)
-    assert patient.result() == "patient"
-    assert len(client.timeouts) == 2
-    assert 0.0 < client.timeouts[1] <= 4.9
-
-
 async def test_a_call_for_no_request_takes_a_worker_for_itself_alone():
     execution = SyncExecution(StubGemini(), 1)
 
     for _ in range(3):
-        assert await _runner(execution)("p") == "p"
+        assert await prompting(execution)("p") == "p"
     worker = await asyncio.wait_for(execution.hold(), 1)
 
     worker.give_back()
@@ -266,11 +127,11 @@ async def test_only_a_call_that_nothing_can_cancel_is_told_how_much_of_the_deadl
     @deadline(default_s=2.0)
     async def in_time() -> None:
         for execution in executions:
-            await _runner(execution)("p")
+            await prompting(execution)("p")
 
     await in_time()
     for execution in executions:
-        await _runner(execution)("p")
+        await prompting(execution)("p")
         execution.close()
 
     (cancelled, without), *others = [client.timeouts for client in clients]
@@ -291,7 +152,7 @@ async def test_the_first_failure_is_raised_as_it_is(kind, failing: str):
     execution = kind(StubGemini(fail))
 
     with pytest.raises(UpstreamError, match="no"):
-        await execution.fan_out(_runner(execution), PROMPTS)
+        await execution.fan_out(prompting(execution), PROMPTS)
 
 
 @pytest.mark.parametrize("failing", PROMPTS)
@@ -382,22 +243,6 @@ async def test_a_missed_deadline_is_no_stale_answer_in_any_mode(mode: str):
         assert (await _ask(server, ask("a", "kept")))["cache"] == "miss"
         await asyncio.sleep(0.06)
         assert (await _ask(server, ask("a", "kept", deadline_ms=100)))["status"] == 504
-
-
-async def test_in_sync_mode_tokens_are_counted_when_the_client_did_not_wait_for_them():
-    async with local_server(mode="sync", sync_threads=1, mock={"profile": "200ms"}) as server:
-        gone = asyncio.create_task(_ask(server, ask("a", "never mind")))
-        await until_processing(server.session, server.url, 1)
-        gone.cancel()
-        await asyncio.wait([gone])
-        await _ask(server, ask("a", "the next one, when the worker is free"))
-        async with server.session.get(f"{server.url}/metrics") as reply:
-            lines = (await reply.text()).splitlines()
-
-    assert 'tailgate_gemini_attempts_total{outcome="ok"} 1' in lines
-    assert 'tailgate_gemini_attempts_total{outcome="cancelled"} 1' in lines
-    both = count_tokens("never mind") + count_tokens("the next one, when the worker is free")
-    assert f'tailgate_tokens_total{{kind="prompt"}} {both}' in lines
 
 
 async def _ask(server, body) -> dict:
