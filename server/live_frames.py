@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
+from collections.abc import Awaitable
 from typing import Any, Final
 
 import orjson
@@ -22,6 +23,7 @@ from server.progress import StageSeconds
 from server.settings import Mode
 
 INTERVAL_S: Final = 0.5
+_CLOSE_S: Final = 1.0
 
 
 class FrameMaker:
@@ -97,7 +99,7 @@ class LiveFrames:
     def __init__(self, maker: FrameMaker, *, interval_s: float = INTERVAL_S) -> None:
         self._maker = maker
         self._interval_s = interval_s
-        self._listeners: set[web.WebSocketResponse] = set()
+        self._listeners: dict[web.WebSocketResponse, asyncio.Transport] = {}
         self._ticking: asyncio.Task[None] | None = None
 
     @property
@@ -112,11 +114,14 @@ class LiveFrames:
 
     async def listen(self, request: web.BaseRequest) -> web.WebSocketResponse:
         """Send frames until the client or the server closes. Raises :class:`NoWebSocket`."""
-        socket = web.WebSocketResponse(timeout=1.0, heartbeat=30.0, compress=False, max_msg_size=1024)
+        socket = web.WebSocketResponse(timeout=_CLOSE_S, heartbeat=30.0, compress=False, max_msg_size=1024)
         if not socket.can_prepare(request):
             raise NoWebSocket("this route is a WebSocket (RFC 6455): ask for an upgrade")
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the client has gone")
         await socket.prepare(request)
-        self._listeners.add(socket)
+        self._listeners[socket] = transport
         if self._ticking is None:
             self._ticking = asyncio.create_task(self._tick())
         try:
@@ -124,15 +129,20 @@ class LiveFrames:
                 if message.type is WSMsgType.ERROR:
                     break
         finally:
-            self._listeners.discard(socket)
+            self._listeners.pop(socket, None)
             if not self._listeners and self._ticking is not None:
                 self._ticking.cancel()
                 self._ticking = None
         return socket
 
     async def close(self) -> None:
-        """Close all sockets: the server goes away."""
-        await asyncio.gather(*[each.close(code=1001, message=b"server shuts down") for each in self._listeners])
+        """Close all sockets, in two seconds at most: the server goes away."""
+        await asyncio.gather(
+            *[
+                _done_in_time(socket.close(code=1001, message=b"server shuts down"), 2 * _CLOSE_S, transport)
+                for socket, transport in self._listeners.items()
+            ]
+        )
 
     async def _tick(self) -> None:
         # What happened while nobody listened is in the cumulative counters, not in a first frame's news.
@@ -141,12 +151,31 @@ class LiveFrames:
         due_s = loop.time()
         while True:
             due_s += self._interval_s
+            if due_s < loop.time():
+                # After a stall: what was missed is in the next frame, not in a burst of them.
+                due_s = loop.time() + self._interval_s
             await asyncio.sleep(due_s - loop.time())
             text = orjson.dumps(self._maker.next_frame()).decode()
-            for socket in list(self._listeners):
-                try:
-                    async with asyncio.timeout(self._interval_s / 2):
-                        await socket.send_str(text)
-                except (TimeoutError, ConnectionError):
-                    self._listeners.discard(socket)
-                    await socket.close(code=1013, message=b"too slow")
+            await asyncio.gather(*[self._send(text, *each) for each in self._listeners.items()])
+
+    async def _send(self, text: str, socket: web.WebSocketResponse, transport: asyncio.Transport) -> None:
+        if not await _done_in_time(socket.send_str(text), self._interval_s / 2, transport):
+            self._listeners.pop(socket, None)
+
+
+async def _done_in_time(doing: Awaitable[object], limit_s: float, transport: asyncio.Transport) -> bool:
+    """Whether the client let it be done. If not, its connection is cut: a farewell would wait behind what is unread."""
+    try:
+        async with asyncio.timeout(limit_s):
+            await doing
+    except (TimeoutError, ConnectionError):
+        pass
+    except asyncio.CancelledError:
+        # Whoever waits for the same full socket shares one future in aiohttp, and is cancelled with the first.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+    else:
+        return True
+    transport.abort()
+    return False

@@ -2,16 +2,21 @@ import asyncio
 import json
 import math
 import re
+import socket
+import time
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 import numpy as np
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
 from server.gemini.protocol import GeminiReply, Usage
-from server.live_frames import FrameMaker
+from server.live_frames import FrameMaker, LiveFrames
 from server.log_histogram import BINS, LogHistogram, log_bin, upper_edge_s
 from server.metrics import Metrics
 from server.policy_state import policy_state
@@ -19,7 +24,7 @@ from server.process_usage import ProcessUsage
 from server.progress import StageSeconds
 from server.prometheus import metrics_text
 from server.settings import Settings
-from tests.server_process import ask, local_server
+from tests.server_process import ask, listening_app, local_server
 
 STAGES = StageSeconds(0.001, 0.002, 0.003, 0.2, 0.0, 0.004, 0.21)
 SECONDS = st.floats(1e-9, 1e5)
@@ -183,6 +188,67 @@ async def test_two_listeners_get_the_same_frames_twice_a_second():
         assert frames[-1]["requests"] == {"200/miss": 1}
         assert frames[-1]["in_flight"] == {"QUEUED": 0, "VALIDATING": 0, "PROCESSING": 0, "RETRY": 0}
         assert 1.0 <= arrivals[-1] - arrivals[0] <= 4.0
+
+
+class FatFrames(FrameMaker):
+    """Frames that fill any socket's buffers at once."""
+
+    def next_frame(self):
+        return super().next_frame() | {"padding": "x" * 8_000_000}
+
+
+@asynccontextmanager
+async def fat_frames(interval_s: float) -> AsyncIterator[tuple[LiveFrames, aiohttp.ClientWebSocketResponse]]:
+    """Frames that go to a listener who never reads and to one who does; the latter's end."""
+    frames = LiveFrames(FatFrames(Metrics(), policy_state(Settings()), ProcessUsage(), "async"), interval_s=interval_s)
+    app = web.Application()
+    app.router.add_get("/", frames.listen)
+    loop = asyncio.get_running_loop()
+    async with listening_app(app) as url, aiohttp.ClientSession() as session:
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.setblocking(False)
+            await loop.sock_connect(deaf, ("127.0.0.1", int(url.rpartition(":")[2])))
+            await loop.sock_sendall(
+                deaf,
+                b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            )
+            assert (await loop.sock_recv(deaf, 12)).startswith(b"HTTP/1.1 101")
+            async with session.ws_connect(url, max_msg_size=0) as good:
+                assert frames.listeners == 2
+                yield frames, good
+
+
+async def test_a_listener_who_does_not_read_is_cut_off_and_the_others_miss_nothing():
+    async with asyncio.timeout(20), fat_frames(interval_s=0.1) as (frames, good):
+        numbers = [(await good.receive_json())["seq"]]
+        while frames.listeners == 2:
+            numbers.append((await good.receive_json())["seq"])
+        numbers += [(await good.receive_json())["seq"] for _ in range(3)]
+
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+async def test_a_listener_who_does_not_read_does_not_hold_up_the_end():
+    async with fat_frames(interval_s=2.0) as (frames, good):
+        await good.receive_json(timeout=10)
+        assert frames.listeners == 2
+        async with asyncio.timeout(5):
+            await asyncio.gather(frames.close(), good.receive())
+
+
+async def test_no_burst_of_frames_comes_after_a_stall():
+    async with local_server() as server, server.session.ws_connect(f"{server.url}/ws/metrics") as listener:
+        await listener.receive_json(timeout=5)
+        time.sleep(1.6)  # noqa: ASYNC251  # the stall
+        loop = asyncio.get_running_loop()
+        arrivals = []
+        for _ in range(3):
+            await listener.receive_json(timeout=5)
+            arrivals.append(loop.time())
+
+    assert arrivals[-1] - arrivals[0] >= 0.8
 
 
 async def test_nothing_ticks_when_nobody_listens():
