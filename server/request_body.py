@@ -17,6 +17,9 @@ from server.models import DEFAULT_PARAMETERS, ProcessRequest
 MAX_BODY_BYTES: Final = 1 << 20
 _SHORT_BODY_BYTES: Final = 4096
 _MOST_REMEMBERED: Final = 2048
+_MOST_LISTED_ERRORS: Final = 20
+_MOST_SORTED_ERRORS: Final = 1000
+_LONGEST_PATH: Final = 200
 
 _validate: Final = ProcessRequest.__pydantic_validator__.validate_json
 
@@ -140,16 +143,21 @@ def _refuse_duplicate_names(body: bytes) -> None:
 
 
 def _refusal(error: ValidationError) -> MalformedRequest | InvalidRequest:
+    count = error.error_count()
+    if count > _MOST_SORTED_ERRORS:
+        # Nobody reads them, and putting so many into words would hold up everyone else.
+        said = f"{count} things are wrong with the body, too many to list"
+        return InvalidRequest(said, errors=(FieldError("", said, "too_many_errors"),))
     found = error.errors(include_url=False, include_context=False, include_input=False)
     if found[0]["type"] == "json_invalid":
         return MalformedRequest(found[0]["msg"])
     # A list that is too short for what was refused in it is no fault of its own.
     inner = {each["loc"][:length] for each in found for length in range(len(each["loc"]))}
+    wrong = [each for each in found if each["loc"] not in inner]
     errors = tuple(
-        FieldError(".".join(str(part) for part in each["loc"]), each["msg"], each["type"])
-        for each in found
-        if each["loc"] not in inner
+        FieldError(f"{'.'.join(str(part) for part in each['loc']):.{_LONGEST_PATH}}", each["msg"], each["type"])
+        for each in wrong[:_MOST_LISTED_ERRORS]
     )
     where = errors[0].loc or "the body"
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
     return InvalidRequest(f"{where}: {errors[0].msg}{more}", errors=errors)

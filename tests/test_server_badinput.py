@@ -103,6 +103,25 @@ async def test_bad_input_is_a_problem_and_the_next_request_is_served(chunks: lis
     assert (b"\r\nAllow: POST\r\n" in head + b"\r\n") == (status == 405)
 
 
+@pytest.mark.parametrize(("wrong", "listed"), [(3, 3), (45, 20), (60_000, 1)])
+async def test_of_many_faults_the_first_are_listed_and_all_are_counted(wrong: int, listed: int):
+    async with local_server() as server:
+        body = ask("a", "p") | {f"n{n}": n for n in range(wrong)}
+        async with server.post(body) as reply:
+            problem = Problem.model_validate_json(await reply.read())
+            size = reply.content_length
+
+    assert (problem.status, len(problem.errors)) == (422, listed)
+    assert str(wrong if listed == 1 else wrong - 1) in problem.detail
+    assert size < 10_000
+
+
+async def test_a_name_of_a_megabyte_is_not_sent_back():
+    async with local_server() as server, server.post({"x" * 1_000_000: 1}) as reply:
+        assert reply.status == 422
+        assert reply.content_length < 10_000
+
+
 async def test_a_body_of_exactly_the_limit_is_read():
     async with local_server() as server:
         assert _status(await _raw(server, _request(GOOD.ljust(1 << 20)))) == 200
