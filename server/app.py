@@ -90,7 +90,8 @@ async def _wired(settings: Settings, api_key: SecretStr | None, tracing: Tracing
     )
     frames = LiveFrames(FrameMaker(metrics, state, usage, settings.mode))
     config = orjson.dumps(effective_config(settings))
-    description = orjson.dumps(openapi(needs_key=bool(api_keys)))
+    restart = restart_faults(client) if mock.faults is not None and isinstance(client, MockGemini) else None
+    description = orjson.dumps(openapi(needs_key=bool(api_keys), restarts_faults=restart is not None))
 
     finished = finishing(origins, ids)
 
@@ -133,8 +134,8 @@ async def _wired(settings: Settings, api_key: SecretStr | None, tracing: Tracing
         "/config": {"GET": show_config},
         "/openapi.json": {"GET": show_openapi},
     }
-    if mock.faults is not None and isinstance(client, MockGemini):
-        routes[RESTART_FAULTS] = {"POST": finished(guarded(api_keys)(restart_faults(client)))}
+    if restart is not None:
+        routes[RESTART_FAULTS] = {"POST": finished(guarded(api_keys)(restart))}
     try:
         yield App(dispatcher(routes, origins=origins, ids=ids), process, frames, metrics.population, ids)
     finally:

@@ -29,21 +29,51 @@ _REQUEST_ID: Final = {
 _RETRY_AFTER: Final = {
     "Retry-After": {"description": "whole seconds", "required": True, "schema": {"type": "integer", "minimum": 1}}
 }
-_REPLY_HEADERS: Final = {
+_ALLOW: Final = {
+    "Allow": {"description": "the methods it takes", "required": True, "schema": {"type": "string"}},
+}
+_WWW_AUTHENTICATE: Final = {
+    "WWW-Authenticate": {"description": "that X-API-Key is asked for", "required": True, "schema": {"type": "string"}}
+}
+_PROCESS_HEADERS: Final = {
     "Server-Timing": "queue, validate, cache, gemini, backoff, aggregate and total, in ms",
-    "Cache-Status": "RFC 9211",
     "X-Attempts": "Gemini attempts of the slowest leg",
     "traceparent": "W3C Trace Context; echoed if sent, else made",
 }
+_REPLY_HEADERS: Final = _PROCESS_HEADERS | {"Cache-Status": "RFC 9211"}
+# What is not HTTP, or failed before it reached the route, has none of the route's headers.
+_PERHAPS_NOT_FROM_THE_ROUTE: Final = (400, 500)
+_PROBLEM_CONTENT: Final = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+_DISTURBED: Final = {
+    "type": "object",
+    "properties": {
+        "disturbed_s": {
+            "description": "start and end of each stretch with faults, in seconds from now; null: it does not end",
+            "type": "array",
+            "items": {"type": "array", "items": {"type": ["number", "null"]}, "minItems": 2, "maxItems": 2},
+        }
+    },
+    "required": ["disturbed_s"],
+    "additionalProperties": False,
+}
 
 
-def openapi(*, needs_key: bool) -> dict[str, Any]:
-    """The description of all routes; ``needs_key``: API keys are set."""
+def openapi(*, needs_key: bool, restarts_faults: bool = False) -> dict[str, Any]:
+    """The description of all routes.
+
+    ``needs_key``: API keys are set. ``restarts_faults``: the mock has a script of faults, and a route to begin it anew.
+    """
     _, schemas = models_json_schema(
         [(ProcessRequest, "validation"), (ProcessReply, "serialization"), (Problem, "serialization")],
         ref_template="#/components/schemas/{model}",
     )
-    guarded: dict[str, Any] = {"security": [{"apiKey": []}]} if needs_key else {}
+
+    def guarded(route: dict[str, Any]) -> dict[str, Any]:
+        if not needs_key:
+            return route
+        responses = {"401": _problem(401, _REQUEST_ID | _WWW_AUTHENTICATE)} | route["responses"]
+        return route | {"security": [{"apiKey": []}], "responses": responses}
+
     document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
@@ -52,7 +82,7 @@ def openapi(*, needs_key: bool) -> dict[str, Any]:
             "description": "A validated, decorated, concurrent Gemini pipeline behind HTTP.",
         },
         "paths": {
-            "/process": {"post": _process() | guarded},
+            "/process": {"post": guarded(_process())},
             "/healthz": {"get": _plain("Whether the process lives", _status("ok"))},
             "/readyz": {
                 "get": _plain("Whether it takes work", _status("ready"))
@@ -63,33 +93,44 @@ def openapi(*, needs_key: bool) -> dict[str, Any]:
                     }
                 }
             },
-            "/metrics": {"get": _text("Counters in Prometheus' text format") | guarded},
-            "/config": {"get": _plain("Settings in force and versions, no secrets", {"type": "object"}) | guarded},
+            "/metrics": {"get": guarded(_text("Counters in Prometheus' text format"))},
+            "/config": {"get": guarded(_plain("Settings in force and versions, no secrets", {"type": "object"}))},
             "/openapi.json": {"get": _plain("This document", {"type": "object"})},
         },
         "components": {"schemas": schemas["$defs"]},
     }
+    if restarts_faults:
+        restart = _plain("Begin the mock's fault script anew", _DISTURBED)
+        restart["responses"]["404"] = {
+            "description": "asked from another machine",
+            "headers": _REQUEST_ID,
+            "content": _PROBLEM_CONTENT,
+        }
+        document["paths"]["/mock/faults/restart"] = {"post": guarded(restart)}
     if needs_key:
         document["components"]["securitySchemes"] = {"apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
     return document
 
 
 def _process() -> dict[str, Any]:
-    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     responses: dict[str, Any] = {
         "200": {
             "description": "All prompts are answered",
-            "headers": _REQUEST_ID
-            | {
-                name: {"description": text, "required": True, "schema": {"type": "string"}}
-                for name, text in _REPLY_HEADERS.items()
-            },
+            "headers": _REQUEST_ID | _strings(_REPLY_HEADERS, required=True),
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ProcessReply"}}},
         }
     }
-    for status, text in _PROBLEMS.items():
-        headers = _REQUEST_ID | _RETRY_AFTER if status in (429, 503) else _REQUEST_ID
-        responses[str(status)] = {"description": text, "headers": headers, "content": problem}
+    for status in _PROBLEMS:
+        headers: dict[str, Any] = dict(_REQUEST_ID)
+        if status == 405:
+            headers |= _ALLOW
+        else:
+            headers |= _strings(_PROCESS_HEADERS, required=status not in _PERHAPS_NOT_FROM_THE_ROUTE)
+        if status == 401:
+            headers |= _WWW_AUTHENTICATE
+        if status in (429, 503):
+            headers |= _RETRY_AFTER
+        responses[str(status)] = _problem(status, headers)
     return {
         "operationId": "process",
         "summary": "Answer 1 to 8 prompts",
@@ -103,6 +144,17 @@ def _process() -> dict[str, Any]:
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ProcessRequest"}}},
         },
         "responses": responses,
+    }
+
+
+def _problem(status: int, headers: dict[str, Any]) -> dict[str, Any]:
+    return {"description": _PROBLEMS[status], "headers": headers, "content": _PROBLEM_CONTENT}
+
+
+def _strings(headers: dict[str, str], *, required: bool) -> dict[str, Any]:
+    return {
+        name: {"description": text, "required": required, "schema": {"type": "string"}}
+        for name, text in headers.items()
     }
 
 

@@ -1,5 +1,7 @@
 import asyncio
 import json
+from collections.abc import Iterator
+from hashlib import sha256
 
 import aiohttp
 import pytest
@@ -11,7 +13,7 @@ from schemathesis.schemas import APIOperation
 
 from server.lifecycle import State
 from server.models import Problem
-from tests.server_process import LocalServer, ask, connection, local_server, server_process
+from tests.server_process import LocalServer, ask, connection, exchange, local_server, server_process
 
 GOOD = json.dumps(ask("a", "p")).encode()
 HEAD = b"POST /process HTTP/1.1\r\nHost: x\r\n"
@@ -228,29 +230,69 @@ async def test_no_body_at_all_is_a_500_or_a_hang():
     assert {400, 422} <= seen
 
 
+KEY = "open sesame"
+
+
 @pytest.fixture(scope="module")
-def live():
+def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, dict[str, APIOperation]]]:
+    """The operations of a server without API keys and of one with them."""
+    script = tmp_path_factory.mktemp("faults") / "faults.toml"
+    script.write_text('[[fault]]\nat_s = 3600\nkind = "quota"\n')
     # A deadline of 1 ms is a valid request and 504 its right answer, which schemathesis cannot know.
-    with server_process("--mock.profile", "zero", "--deadline.enabled", "false") as server:
-        yield server
+    flags = ("--mock.profile", "zero", "--deadline.enabled", "false", "--mock.faults", str(script))
+    key = ("--api_keys_sha256", sha256(KEY.encode()).hexdigest())
+    with server_process(*flags) as plain, server_process(*flags, *key) as keyed:
+        yield {False: _operations(plain.url), True: _operations(keyed.url)}
 
 
-@pytest.fixture(scope="module")
-def operations(live) -> dict[str, APIOperation]:
-    schema = schemathesis.openapi.from_url(f"{live.url}/openapi.json")
+def _operations(url: str) -> dict[str, APIOperation]:
+    schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
     return {found.ok().label: found.ok() for found in schema.get_all_operations()}
 
 
 @pytest.mark.parametrize("mode", GenerationMode, ids=lambda mode: mode.value)
-def test_schemathesis_finds_no_breach_of_the_contract(operations, mode: GenerationMode):
+def test_schemathesis_finds_no_breach_of_the_contract(described, mode: GenerationMode):
     @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.data())
     def check(data: st.DataObject) -> None:
-        data.draw(operations["POST /process"].as_strategy(generation_mode=mode)).call_and_validate()
+        data.draw(described[False]["POST /process"].as_strategy(generation_mode=mode)).call_and_validate()
 
     check()
 
 
-@pytest.mark.parametrize("label", ["GET /healthz", "GET /readyz", "GET /metrics", "GET /config"])
-def test_the_other_routes_keep_to_the_contract(operations, label: str):
-    operations[label].Case().call_and_validate()
+ROUTES = [
+    "POST /process",
+    "GET /healthz",
+    "GET /readyz",
+    "GET /metrics",
+    "GET /config",
+    "POST /mock/faults/restart",
+]
+
+
+def test_every_route_is_described_but_the_websocket(described):
+    assert set(described[False]) == set(described[True]) == set(ROUTES)
+
+
+@pytest.mark.parametrize("label", ROUTES)
+@pytest.mark.parametrize(("keyed", "sent"), [(False, {}), (True, {}), (True, {"X-API-Key": KEY})])
+def test_all_routes_keep_to_the_contract(described, label: str, keyed: bool, sent: dict[str, str]):
+    body = {"body": ask(), "media_type": "application/json"} if label == "POST /process" else {}
+    reply = described[keyed][label].Case(**body).call_and_validate(headers=sent)
+
+    guarded = label not in ("GET /healthz", "GET /readyz")
+    assert reply.status_code == (401 if keyed and guarded and not sent else 200)
+
+
+async def test_problems_of_process_carry_the_headers_that_the_document_promises():
+    async with local_server(mock={"profile": "200ms"}) as server:
+        async with server.session.get(f"{server.url}/openapi.json") as reply:
+            promised = (await reply.json())["paths"]["/process"]["post"]["responses"]
+        replies = [(await exchange(server, body))[0] for body in ({}, ask(deadline_ms=1))]
+        async with server.session.delete(f"{server.url}/process") as not_allowed:
+            replies.append(not_allowed)
+
+    assert [reply.status for reply in replies] == [422, 504, 405]
+    for reply in replies:
+        own = {name.lower() for name in reply.headers} - {"server", "date", "content-type", "content-length"}
+        assert own == {name.lower() for name in promised[str(reply.status)]["headers"]}
