@@ -1,14 +1,18 @@
 """``python -m server``: the reference server.
 
-Exit codes: 0 drained after SIGTERM or SIGINT; 1 the address cannot be had, or requests were cut off; 2 wrong settings.
+Exit codes: 0 drained after SIGTERM or SIGINT; 1 the address cannot be had, or requests were cut off; 2 wrong settings;
+130 SIGINT before it was ready; 130 or 143 a second signal, SIGINT or SIGTERM, while it drained.
 """
 
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 
 from server.settings_sources import UsageError, load_settings
+
+_INTERRUPTED = 128 + signal.SIGINT
 
 
 def main() -> int:
@@ -30,6 +34,8 @@ def main() -> int:
         return _complain(str(error), 2)
     except ListenError as error:
         return _complain(str(error), 1)
+    except KeyboardInterrupt:
+        return _complain("interrupted", _INTERRUPTED)
     if cut_off:
         return _complain(f"{cut_off} requests took longer than drain_timeout_s to finish and were cut off", 1)
     return 0

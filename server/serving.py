@@ -20,6 +20,7 @@ from server.app import App, build_app
 from server.http_server import HttpServer
 from server.lifecycle import Population
 from server.settings import Settings
+from server.settings_ignored import ignored_settings
 
 log = logging.getLogger("tailgate")
 
@@ -83,15 +84,38 @@ def _allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def _stop_on_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """The first SIGTERM or SIGINT sets ``stop``; one more is of those who do not want to wait, and ends the process."""
+    signalled = False
+
+    def handle(number: int, frame: object) -> None:
+        nonlocal signalled
+        if signalled:
+            # Neither a thread that waits for Gemini nor a task that tidies up may hold this up.
+            sys.stderr.write("python -m server: another signal while draining: what was in flight is cut off\n")
+            sys.stderr.flush()
+            os._exit(128 + number)
+        signalled = True
+        loop.call_soon_threadsafe(stop.set)
+
+    # Not the loop's own handlers: mode blocking holds the loop up while it waits for Gemini.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+
+
 async def serve(settings: Settings, api_key: SecretStr | None = None) -> int:
-    """Run until SIGTERM or SIGINT, then drain. Returns how many requests were cut off because they took too long."""
+    """Run until SIGTERM or SIGINT, then drain. Returns how many requests were cut off because they took too long.
+
+    A second signal ends the process at once, with 128 and the signal's number.
+    """
     _allow_many_connections()
+    if ignored := ignored_settings(settings):
+        log.warning("set, but without effect: %s", ", ".join(ignored))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     async with build_app(settings, api_key) as app:
         async with listening(app, settings.host, settings.port, drain_timeout_s=settings.drain_timeout_s) as port:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, stop.set)
+            _stop_on_signals(loop, stop)
             host = f"[{settings.host}]" if ":" in settings.host else settings.host
             what = f"(mode {settings.mode}, client {settings.gemini_client})"
             print(f"tailgate server ready on http://{host}:{port} {what}", flush=True)
@@ -99,8 +123,5 @@ async def serve(settings: Settings, api_key: SecretStr | None = None) -> int:
             gc.freeze()
             gc.set_threshold(*_GC_THRESHOLD)
             await stop.wait()
-            # A second signal is for those who do not want to wait.
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
             log.info("draining, %d requests in flight", app.population.in_flight)
         return app.cut_off

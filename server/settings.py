@@ -5,10 +5,12 @@ Each group is the settings of one thing; ``enabled = false`` takes a policy out 
 
 from __future__ import annotations
 
+import re
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from server.gemini.clients import ClientName
 from server.models import MODEL_NAME
@@ -16,14 +18,28 @@ from server.models import MODEL_NAME
 Mode = Literal["async", "sync", "blocking"]
 
 _GROUP = ConfigDict(frozen=True, extra="forbid")
-_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+# Beyond any use, and within what JSON, timers and sleeps can take.
+_MOST: Final = 10**9
 
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+def _sha256_hex(given: str) -> str:
+    if re.fullmatch(r"[0-9a-fA-F]{64}", given.strip()) is None:
+        raise ValueError("SHA-256 in hex is wanted, e.g. of printf %s KEY | sha256sum")
+    return given.strip().lower()
+
+
+def _one_or_many(given: object) -> object:
+    return given.split(",") if isinstance(given, str) else given
+
+
+Seconds = Annotated[float, Field(ge=0, le=_MOST)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=_MOST)]
 Share = Annotated[float, Field(gt=0, le=1)]
-PositiveRate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Sha256Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$", to_lower=True)]
+PositiveRate = Annotated[float, Field(gt=0, le=_MOST)]
+SomeShare = Annotated[float, Field(ge=0, le=_MOST)]
+Count = Annotated[int, Field(ge=1, le=_MOST)]
+CountOrNone = Annotated[int, Field(ge=0, le=_MOST)]
+Sha256Hex = Annotated[str, AfterValidator(_sha256_hex)]
 Origin = Annotated[str, StringConstraints(pattern=r"^(https?://[^/\s]+|\*)$")]
 
 
@@ -53,7 +69,7 @@ class RetrySettings(BaseModel):
     attempts: Annotated[int, Field(ge=1, le=10)] = Field(3, description="attempts a call, the first included")
     base_s: Seconds = Field(0.1, description="longest pause before the second attempt, doubled for each one after")
     max_wait_s: Seconds = Field(60.0, description="longest pause; a longer one that Gemini asks for is a failure")
-    budget_share: Annotated[float, Field(ge=0)] = Field(0.2, description="retries allowed as a share of calls")
+    budget_share: SomeShare = Field(0.2, description="retries allowed as a share of calls")
     budget_min_per_s: Seconds = Field(10.0, description="retries a second allowed in any case")
 
 
@@ -92,7 +108,7 @@ class BulkheadSettings(BaseModel):
 
     enabled: bool = Field(True, description="bound the requests in progress")
     max_in_flight: Count = Field(10_000, description="requests in progress at once")
-    max_queue: Annotated[int, Field(ge=0)] = Field(2_000, description="requests that may wait for a place")
+    max_queue: CountOrNone = Field(2_000, description="requests that may wait for a place")
     adaptive: bool = Field(False, description="let the number of places follow the latency (AIMD)")
     adaptive_target_s: PositiveSeconds = Field(2.0, description="seconds that a request may hold a place")
 
@@ -118,7 +134,7 @@ class HedgeSettings(BaseModel):
     quantile: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.95, description="share of calls that are faster than the moment of hedging"
     )
-    budget_share: Annotated[float, Field(ge=0)] = Field(0.1, description="second calls allowed as a share of calls")
+    budget_share: SomeShare = Field(0.1, description="second calls allowed as a share of calls")
 
 
 class FallbackSettings(BaseModel):
@@ -153,7 +169,7 @@ class MockSettings(BaseModel):
     model_config = _GROUP
 
     profile: str = Field("lesson", description="latency profile: lesson, flash, pro, congested, zero, or e.g. 200ms")
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="the same seed gives the same answers and latencies")
+    seed: CountOrNone = Field(0, description="the same seed gives the same answers and latencies")
     faults: Path | None = Field(None, description="TOML script of faults by time")
 
 
@@ -165,7 +181,7 @@ class LiveSettings(BaseModel):
     base_url: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = Field(
         None, description="where Gemini's API is, when not at Google"
     )
-    max_connections: Annotated[int, Field(ge=0)] = Field(
+    max_connections: CountOrNone = Field(
         8000, description="connections at once of the REST clients, more calls wait for one; 0: no limit"
     )
 
@@ -197,8 +213,10 @@ class Settings(BaseModel):
     default_model: Annotated[str, Field(pattern=MODEL_NAME)] = Field(
         "gemini-2.5-flash", description="model of a request that names none"
     )
-    cors_origins: tuple[Origin, ...] = Field((), description="origins whose pages may call, or *; none by default")
-    api_keys_sha256: tuple[Sha256Hex, ...] = Field(
+    cors_origins: Annotated[tuple[Origin, ...], BeforeValidator(_one_or_many)] = Field(
+        (), description="origins whose pages may call, or *; none by default"
+    )
+    api_keys_sha256: Annotated[tuple[Sha256Hex, ...], BeforeValidator(_one_or_many)] = Field(
         (), description="SHA-256 (hex) of each accepted X-API-Key; none: no key is asked for"
     )
     read_timeout_s: PositiveSeconds = Field(10.0, description="seconds a request's body may take to arrive")
@@ -219,6 +237,22 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _asks_for_a_key_where_others_can_reach_it(self) -> Self:
-        if self.host not in _LOOPBACK and not self.api_keys_sha256:
+        if not self.api_keys_sha256 and not _is_loopback(self.host):
             raise ValueError(f"host {self.host} is not loopback: set api_keys_sha256 too, or listen on 127.0.0.1")
         return self
+
+    @model_validator(mode="after")
+    def _falls_back_on_something(self) -> Self:
+        fallback = self.fallback
+        if fallback.enabled and not self.cache.enabled and not (fallback.model or fallback.text):
+            raise ValueError(
+                "fallback.enabled with the cache off needs fallback.model or fallback.text: nothing is stale"
+            )
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import json
 import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn, get_origin
 
 from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     CliSettingsSource,
+    EnvSettingsSource,
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -27,10 +30,24 @@ from pydantic_settings import (
 from server.settings import Settings
 
 _PREFIX = "TAILGATE_"
+_NOT_SHOWN = "api_keys_sha256"
 _EPILOG = """\
 Each flag is also an environment variable (--cache.ttl_s is TAILGATE_CACHE__TTL_S) and a key of the --config file
 (ttl_s in table [cache]). A flag beats the variable, which beats the file. A live client's key: GEMINI_API_KEY.
 Dashes do for underscores: --cache.ttl-s is the same flag."""
+
+
+class _Wanted(NamedTuple):
+    name: str
+    types: tuple[type, ...]
+
+
+# A flag and a variable are text, and understood as what is wanted; TOML has types, and true is not 1 there.
+_TOML_TYPES: dict[Any, _Wanted] = {
+    int: _Wanted("an integer", (int,)),
+    float: _Wanted("a number", (int, float)),
+    bool: _Wanted("true or false", (bool,)),
+}
 
 
 class UsageError(Exception):
@@ -49,7 +66,7 @@ def load_settings(argv: Sequence[str]) -> tuple[Settings, SecretStr | None]:
     except ValidationError as error:
         raise UsageError(_one_line(error)) from None
     except SettingsError as error:
-        in_variable = re.fullmatch('error parsing value for field "(.*)" from source "EnvSettingsSource"', str(error))
+        in_variable = re.fullmatch('error parsing value for field "(.*)" from source "_Environment"', str(error))
         if in_variable is not None:
             raise UsageError(f"{_PREFIX}{in_variable[1].upper()}: not JSON") from None
         raise UsageError(str(error).removeprefix("error parsing CLI: ")) from None
@@ -72,6 +89,15 @@ class _Parser(argparse.ArgumentParser):
         if unknown:
             message = f"unknown flag {unknown}{_nearest(unknown, self._option_string_actions)}"
         raise UsageError(message)
+
+
+class _Environment(EnvSettingsSource):
+    """Takes a list with commas as well as in JSON, like a flag."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        if isinstance(value, str) and get_origin(field.annotation) is tuple and not value.lstrip().startswith("["):
+            return value.split(",")
+        return super().decode_complex_value(field_name, field, value)
 
 
 def _from_sources(argv: Sequence[str]) -> Settings:
@@ -106,9 +132,10 @@ def _from_sources(argv: Sequence[str]) -> Settings:
                 cli_use_class_docs_for_groups=True,
                 cli_exit_on_error=False,
             )
-            path = flags().get("config") or env_settings().get("config")
+            environment = _Environment(settings_cls)
+            path = flags().get("config") or environment().get("config")
             file = InitSettingsSource(settings_cls, _read_toml(Path(path)) if path else {})
-            return flags, env_settings, file
+            return flags, environment, file
 
     loaded = Loaded()
     return Settings.model_validate(loaded.model_dump(exclude={"config"}))
@@ -123,11 +150,16 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"--config {path}: not TOML: {error}") from None
     known = dict(_leaves(Settings))
-    for name in _flatten(values):
+    for name, value in _flatten(values):
         if name in Settings.model_fields and name not in known:
             raise UsageError(f"--config {path}: {name} is a table: write [{name}] and its settings below")
         if name not in known:
             raise UsageError(f"--config {path}: unknown setting {name}{_nearest(name, known)}")
+        wanted = _TOML_TYPES.get(known[name].annotation)
+        if wanted is not None and type(value) not in wanted.types:
+            raise UsageError(
+                f"--config {path}: {name}: {wanted.name} is wanted, not {json.dumps(value, default=str):.80}"
+            )
     return values
 
 
@@ -138,25 +170,26 @@ def _refuse_unknown_variables() -> None:
     }
     groups = {_PREFIX + name.upper() for name in Settings.model_fields}
     for variable in os.environ:
-        if variable.startswith(_PREFIX) and variable not in known and variable not in groups:
-            raise UsageError(f"unknown variable {variable}{_nearest(variable, known)}")
+        name = variable.upper()  # how pydantic reads them
+        if name.startswith(_PREFIX) and name not in known and name not in groups:
+            raise UsageError(f"unknown variable {variable}{_nearest(name, known)}")
 
 
-def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Each setting's dotted name and default."""
+def _leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Each setting's dotted name and field."""
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from _leaves(field.annotation, f"{prefix}{name}.")
         else:
-            yield prefix + name, field.default
+            yield prefix + name, field
 
 
-def _flatten(table: dict[str, Any], prefix: str = "") -> Iterator[str]:
+def _flatten(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in table.items():
         if isinstance(value, dict):
             yield from _flatten(value, f"{prefix}{name}.")
         else:
-            yield prefix + name
+            yield prefix + name, value
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
@@ -183,4 +216,6 @@ def _one_line(error: ValidationError) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if not name:
         return message
-    return f"{name}: {message[0].lower()}{message[1:]}, got {first['input']!r:.80}"
+    # A key that was given where its digest belongs is not for the terminal or a log.
+    got = "" if first["loc"][0] == _NOT_SHOWN else f", got {first['input']!r:.80}"
+    return f"{name}: {message if message[:2].isupper() else message[0].lower() + message[1:]}{got}"

@@ -158,6 +158,35 @@ async def test_requests_that_outlast_the_drain_are_cut_off_and_that_is_said():
     assert stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("mode", ["async", "sync", "blocking"])
+async def test_a_second_signal_ends_the_drain_at_once(mode: str, number: signal.Signals, expected: int):
+    called, over = asyncio.Event(), asyncio.Event()
+
+    async def hang(request: web.Request) -> web.Response:
+        called.set()
+        await over.wait()
+        return web.Response()
+
+    gemini = web.Application()
+    gemini.router.add_post("/{path:.*}", hang)
+    async with listening_app(gemini) as upstream, aiohttp.ClientSession() as session:
+        flags = ("--gemini_client", "builtin", "--live.base_url", upstream, "--mode", mode)
+        with server_process(*flags) as server:
+            in_flight = asyncio.create_task(_post(session, f"{server.url}/process", ask()))
+            await called.wait()
+            async with asyncio.timeout(10):
+                while server.process.poll() is None:  # two at once would be one
+                    server.process.send_signal(number)
+                    await asyncio.sleep(0.05)
+            _, stderr = server.process.communicate()
+            with pytest.raises(aiohttp.ClientError):
+                await in_flight
+        over.set()
+
+    assert (server.process.returncode, stderr.count("\n")) == (expected, 1)
+
+
 async def test_a_listener_that_never_answers_does_not_hold_up_the_drain():
     async with asyncio.timeout(10):
         async with local_server() as server, connection(server.port) as (reader, writer):

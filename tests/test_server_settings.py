@@ -1,6 +1,9 @@
+import json
+import re
 import subprocess
 import sys
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.settings import Settings
+from server.settings_ignored import ignored_settings
 from server.settings_sources import UsageError, _leaves, load_settings
 from server.versions import effective_config
 from tests.server_process import clean_environment
@@ -81,6 +85,8 @@ FLAG_MISTAKES = {
     "no such file": (["--config", "/nowhere/at/all.toml"], "/nowhere/at/all.toml"),
     "open to the world": (["--host", "0.0.0.0"], "api_keys_sha256"),
     "short digest": (["--api_keys_sha256", "abc"], "api_keys_sha256"),
+    "more than 64 bits": (["--bulkhead.max_in_flight", "1" + "0" * 30], "bulkhead.max_in_flight"),
+    "fallback to a cache that is off": (["--fallback.enabled", "true", "--cache.enabled", "false"], "fallback.text"),
     "origin with a path": (["--cors_origins", "http://a/b"], "cors_origins"),
     "fallback to nothing": (["--fallback.enabled", "true", "--fallback.stale", "false"], "fallback"),
 }
@@ -113,6 +119,10 @@ FILE_MISTAKES = {
     "unknown table": ("[cash]\nttl_s = 1", "cash.ttl_s"),
     "wrong type": ('port = "high"', "port"),
     "value for a table": ("cache = 3", "cache"),
+    "a truth for an integer": ("port = true", "port"),
+    "a text for an integer": ('[cache]\nmax_entries = "5"', "cache.max_entries"),
+    "an integer for a truth": ("[cache]\nenabled = 1", "cache.enabled"),
+    "a truth for a number": ("[cache]\nttl_s = true", "cache.ttl_s"),
 }
 
 
@@ -128,7 +138,88 @@ def test_a_mistake_in_the_file_is_one_line_that_names_it(content: str | bytes, n
     assert "\n" not in str(mistake.value)
 
 
-@pytest.mark.parametrize("name", ["TAILGATE_CACHE__TTL", "TAILGATE_CASH__TTL_S", "TAILGATE_MODES"])
+def _integers(model, prefix=""):
+    for name, field in model.model_fields.items():
+        if hasattr(field.annotation, "model_fields"):
+            yield from _integers(field.annotation, f"{prefix}{name}.")
+        elif field.annotation is int:
+            yield prefix + name
+
+
+@pytest.mark.parametrize("name", list(_integers(Settings)))
+def test_every_integer_has_a_bound_that_json_can_hold(name: str):
+    with pytest.raises(UsageError, match=re.escape(name)):
+        load_settings([f"--{name}", str(1 << 64)])
+
+
+DIGEST = sha256(b"open sesame").hexdigest()
+
+
+@pytest.mark.parametrize("given", [DIGEST, DIGEST.upper(), f"{DIGEST},{DIGEST}", json.dumps([DIGEST])])
+def test_digests_are_taken_as_sha256sum_prints_them_and_in_upper_case(given: str, monkeypatch, tmp_path: Path):
+    file = tmp_path / "keys.toml"
+    file.write_text(f"api_keys_sha256 = {given if given.startswith('[') else json.dumps(given)}")
+
+    by_flag = load_settings(["--api_keys_sha256", given])[0]
+    by_file = load_settings(["--config", str(file)])[0]
+    monkeypatch.setenv("TAILGATE_API_KEYS_SHA256", given)
+    by_variable = load_settings([])[0]
+
+    for loaded in (by_flag, by_file, by_variable):
+        assert set(loaded.api_keys_sha256) == {DIGEST}
+
+
+def test_a_key_in_place_of_its_digest_is_refused_and_not_shown(monkeypatch, tmp_path: Path):
+    key = "s3cr3t-key"
+    file = tmp_path / "keys.toml"
+    file.write_text(f'api_keys_sha256 = "{key}"')
+    for flags in (["--api_keys_sha256", key], ["--config", str(file)], []):
+        if not flags:
+            monkeypatch.setenv("TAILGATE_API_KEYS_SHA256", key)
+        with pytest.raises(UsageError, match="api_keys_sha256") as mistake:
+            load_settings(flags)
+        assert key not in str(mistake.value)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "::1", "0:0:0:0:0:0:0:1", "localhost"])
+def test_all_of_loopback_needs_no_key(host: str):
+    assert load_settings(["--host", host])[0].host == host
+
+
+@pytest.mark.parametrize("host", ["::", "192.0.2.1", "example.org"])
+def test_what_others_can_reach_needs_a_key(host: str):
+    with pytest.raises(UsageError, match="api_keys_sha256"):
+        load_settings(["--host", host])
+
+
+IGNORED = {
+    "a live server for the mock": ({"live": {"base_url": "http://127.0.0.1:1"}}, ["live.base_url"]),
+    "the mock's profile for a live client": (
+        {"gemini_client": "builtin", "mock": {"profile": "zero"}},
+        ["mock.profile"],
+    ),
+    "a text for no fallback": ({"fallback": {"text": "Later."}}, ["fallback.text"]),
+    "times of a cache that is off": (
+        {"cache": {"enabled": False, "stale_if_error_s": 1, "ttl_s": 1}},
+        ["cache.ttl_s", "cache.stale_if_error_s"],
+    ),
+    "threads of another mode": ({"sync_threads": 3}, ["sync_threads"]),
+    "nothing": ({}, []),
+    "what is looked at": (
+        {"mode": "sync", "sync_threads": 3, "mock": {"profile": "zero"}, "cache": {"ttl_s": 1}},
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "names"), IGNORED.values(), ids=IGNORED.keys())
+def test_settings_without_effect_are_told(given: dict[str, object], names: list[str]):
+    assert [each.split(" ")[0] for each in ignored_settings(Settings.model_validate(given))] == names
+
+
+@pytest.mark.parametrize(
+    "name", ["TAILGATE_CACHE__TTL", "TAILGATE_CASH__TTL_S", "TAILGATE_MODES", "tailgate_prot", "Tailgate_Cash__ttl_s"]
+)
 def test_a_misspelt_variable_is_not_ignored(name: str, monkeypatch):
     monkeypatch.setenv(name, "1")
 
