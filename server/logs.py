@@ -12,6 +12,9 @@ from queue import SimpleQueue
 
 import orjson
 
+# These write a line a call at level info: an access log, of which the server has none.
+_CHATTY = ("google_genai", "httpx", "httpx2")
+
 
 class JsonLines(logging.Formatter):
     """A record as ``{"time", "level", "logger", "message", "error"?, "traceback"?}`` and what ``extra`` carried."""
@@ -42,20 +45,26 @@ class _AsItIs(QueueHandler):
 
 @contextmanager
 def logging_to_stderr(level: str) -> Iterator[None]:
-    """Log from ``level`` on; on leaving, write what is still queued."""
+    """Log from ``level`` on, Python's warnings too; on leaving, write what is still queued."""
     queue: SimpleQueue[logging.LogRecord] = SimpleQueue()
     stream = logging.StreamHandler(sys.stderr)
     stream.setFormatter(JsonLines())
     listener = QueueListener(queue, stream)
     handler = _AsItIs(queue)
     root = logging.getLogger()
-    before = root.level
+    chatty = [logging.getLogger(name) for name in _CHATTY]
+    before = [(logger, logger.level) for logger in (root, *chatty)]
     root.addHandler(handler)
     root.setLevel(level.upper())
+    for logger in chatty:
+        logger.setLevel(max(root.level, logging.WARNING))
+    logging.captureWarnings(True)
     listener.start()
     try:
         yield
     finally:
+        logging.captureWarnings(False)
         root.removeHandler(handler)
-        root.setLevel(before)
+        for logger, its_level in before:
+            logger.setLevel(its_level)
         listener.stop()
