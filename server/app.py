@@ -112,7 +112,9 @@ async def _wired(settings: Settings, api_key: SecretStr | None, tracing: Tracing
     @finished
     @guarded(api_keys)
     async def show_metrics(request: web.BaseRequest) -> Reply:
-        return Reply(200, metrics_text(metrics, state, usage), content_type=CONTENT_TYPE)
+        return Reply(
+            200, metrics_text(metrics, state, usage, tracked=settings.track.enabled), content_type=CONTENT_TYPE
+        )
 
     @finished
     @guarded(api_keys)

@@ -14,16 +14,16 @@ from server.progress import StageSeconds
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
-# Every eighth bin's edge, five buckets a decade, from 0.1 ms to 100 s.
+# Every eighth bin's edge, five buckets a decade, from 0.158 ms to 100 s.
 _BUCKETS: Final = tuple(range(87, 320, 8))
 
 
-def metrics_text(metrics: Metrics, state: PolicyState, usage: ProcessUsage) -> bytes:
-    """All metrics, as ``GET /metrics`` answers."""
-    return ("\n".join(_lines(metrics, state, usage)) + "\n").encode()
+def metrics_text(metrics: Metrics, state: PolicyState, usage: ProcessUsage, *, tracked: bool = True) -> bytes:
+    """All metrics, as ``GET /metrics`` answers; without those of Gemini calls where nobody ``tracked`` them."""
+    return ("\n".join(_lines(metrics, state, usage, tracked=tracked)) + "\n").encode()
 
 
-def _lines(metrics: Metrics, state: PolicyState, usage: ProcessUsage) -> Iterator[str]:
+def _lines(metrics: Metrics, state: PolicyState, usage: ProcessUsage, *, tracked: bool) -> Iterator[str]:
     yield from _family(
         "tailgate_requests_total",
         "counter",
@@ -44,21 +44,8 @@ def _lines(metrics: Metrics, state: PolicyState, usage: ProcessUsage) -> Iterato
         "Time of answered requests by stage; the parts sum to total.",
         ((f'{{stage="{stage}"}}', round(s, 9)) for stage, s in zip(StageSeconds._fields, metrics.stage_s, strict=True)),
     )
-    yield from _family(
-        "tailgate_gemini_attempts_total",
-        "counter",
-        "Gemini calls by outcome; each retry and each hedge is one.",
-        ((f'{{outcome="{outcome}"}}', n) for outcome, n in metrics.gemini_attempts().items()),
-    )
-    yield from _histogram(
-        "tailgate_gemini_attempt_duration_seconds", "One Gemini call.", [("", metrics.attempt_duration)]
-    )
-    yield from _family(
-        "tailgate_tokens_total",
-        "counter",
-        "Tokens of answered Gemini calls.",
-        [('{kind="prompt"}', metrics.prompt_tokens), ('{kind="output"}', metrics.output_tokens)],
-    )
+    if tracked:
+        yield from _calls(metrics)
     yield from _one("tailgate_retries_total", "counter", "Gemini calls tried again.", metrics.retries)
     yield from _one(
         "tailgate_disconnected_total", "counter", "Requests whose client left before the answer.", metrics.disconnected
@@ -93,6 +80,24 @@ def _lines(metrics: Metrics, state: PolicyState, usage: ProcessUsage) -> Iterato
     yield from _one("process_cpu_seconds_total", "counter", "CPU time of this process.", usage.cpu_seconds())
     yield from _one("process_resident_memory_bytes", "gauge", "Resident memory.", usage.rss_bytes())
     yield from _one("process_start_time_seconds", "gauge", "Start, seconds since the epoch.", usage.started_at)
+
+
+def _calls(metrics: Metrics) -> Iterator[str]:
+    yield from _family(
+        "tailgate_gemini_attempts_total",
+        "counter",
+        "Gemini calls by outcome; each retry and each hedge is one.",
+        ((f'{{outcome="{outcome}"}}', n) for outcome, n in metrics.gemini_attempts().items()),
+    )
+    yield from _histogram(
+        "tailgate_gemini_attempt_duration_seconds", "One Gemini call.", [("", metrics.attempt_duration)]
+    )
+    yield from _family(
+        "tailgate_tokens_total",
+        "counter",
+        "Tokens of answered Gemini calls.",
+        [('{kind="prompt"}', metrics.prompt_tokens), ('{kind="output"}', metrics.output_tokens)],
+    )
 
 
 def _policies(state: PolicyState) -> Iterator[str]:
