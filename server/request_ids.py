@@ -7,8 +7,10 @@ import secrets
 from itertools import count
 
 _VISIBLE_ASCII = re.compile(r"[!-~]{1,128}")
-# W3C Trace Context, version 00: neither id may be all zeros, hex digits are lower case.
-_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+# W3C Trace Context: neither id may be all zeros, hex digits are lower case. A version after 00 begins like it and may
+# go on after another dash; there is no version ff.
+_IDS_AND_FLAGS = r"-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+_TRACEPARENT = re.compile(rf"00{_IDS_AND_FLAGS}|(?!00|ff)[0-9a-f]{{2}}{_IDS_AND_FLAGS}(?:-[!-~]*)?")
 
 
 def is_traceparent(sent: str | None) -> bool:

@@ -1,7 +1,7 @@
 """OpenTelemetry traces, for who asks for them (``otel.enabled``): a span a request, and within it a span a leg.
 
-A caller's ``traceparent`` is the parent of the request's span; Gemini is sent one that names the leg's. Where tracing
-is off, nothing of this is in the way.
+A caller's ``traceparent`` is the parent of the request's span, which keeps its ``tracestate``; Gemini is sent a
+``traceparent`` that names the leg's span. Where tracing is off, nothing of this is in the way.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Tracing:
         @wraps(handler)
         async def traced(request: web.BaseRequest) -> Reply:
             sent = request.headers.get("traceparent")
-            parent = propagator.extract({"traceparent": sent}) if is_traceparent(sent) else None
+            parent = propagator.extract(_carried(sent, request)) if is_traceparent(sent) else None
             with tracer.start_as_current_span("POST /process", context=parent, kind=SpanKind.SERVER) as span:
                 reply = await handler(request)
                 span.set_attribute("http.response.status_code", reply.status)
@@ -81,6 +81,12 @@ class Tracing:
                 return done
 
         return traced
+
+
+def _carried(traceparent: str | None, request: web.BaseRequest) -> dict[str, str]:
+    """The caller's trace context; its ``tracestate`` may stand in several header lines."""
+    state = ",".join(request.headers.getall("tracestate", ()))
+    return {"traceparent": traceparent or "", "tracestate": state}
 
 
 class TracedIds(RequestIds):

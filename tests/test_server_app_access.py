@@ -35,7 +35,17 @@ VALID_TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 @pytest.mark.parametrize(
     ("sent", "kept"),
-    [(VALID_TRACE, True), (VALID_TRACE.upper(), False), (f"00-{'0' * 32}-00f067aa0ba902b7-01", False), ("x", False)],
+    [
+        (VALID_TRACE, True),
+        (VALID_TRACE.upper(), False),
+        (f"00-{'0' * 32}-00f067aa0ba902b7-01", False),
+        ("x", False),
+        (f"{VALID_TRACE}-more", False),
+        (f"01{VALID_TRACE[2:]}", True),
+        (f"cc{VALID_TRACE[2:]}-what-the-future-brings", True),
+        (f"cc{VALID_TRACE[2:]}.what", False),
+        (f"ff{VALID_TRACE[2:]}", False),
+    ],
 )
 async def test_a_traceparent_is_echoed_if_it_is_valid(sent: str, kept: bool):
     async with local_server() as server:

@@ -59,6 +59,20 @@ async def test_a_span_for_the_request_in_the_callers_trace_and_one_for_each_leg_
     assert statuses == {200, 422}
 
 
+@pytest.mark.parametrize("version", ["00", "01"])
+async def test_a_callers_trace_state_is_kept_whatever_version_of_the_standard_it_speaks(version: str):
+    headers = [("traceparent", f"{version}-{TRACE}-{PARENT}-01"), ("tracestate", "a=1"), ("tracestate", "b=2")]
+    async with (
+        collector() as (url, spans),
+        local_server(otel={"enabled": True, "endpoint": url}) as server,
+        server.session.post(f"{server.url}/process", json=ask(), headers=headers) as reply,
+    ):
+        assert reply.status == 200
+
+    assert {span.trace_id.hex() for span in spans} == {TRACE}
+    assert {span.trace_state for span in spans} == {"a=1,b=2"}
+
+
 @pytest.mark.parametrize("mode", ["async", "sync"])
 async def test_gemini_is_told_the_leg_that_calls_it(mode: str):
     traces = []
