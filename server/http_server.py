@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from server.errors import MalformedHttp, TailgateError
+from server.malformed_http import in_words
 from server.problems import problem_reply
 from server.request_ids import RequestIds
 from server.routes import Handler
@@ -31,7 +32,7 @@ class _Connection(web.RequestHandler):
             log.error("a handler failed by a bug", exc_info=exc)
             error = TailgateError("an error in the server; its log has the details")
         else:
-            error = MalformedHttp((message or "the request is not well-formed HTTP").splitlines()[0][:200])
+            error = MalformedHttp(in_words(exc, message))
         manager = self._manager
         request_id = manager.ids.request_id(None) if isinstance(manager, HttpServer) else ""
         reply = problem_reply(error, request_id, headers=f"X-Request-Id: {request_id}\r\n")

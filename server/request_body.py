@@ -36,6 +36,11 @@ async def read_body(request: web.BaseRequest, *, timeout_s: float) -> bytes:
         raise UnsupportedMediaType(
             f"Content-Encoding {headers['Content-Encoding']!r:.80} is not taken: send plain JSON"
         )
+    # The parser's own flag, which most requests do not have: a look into the headers costs three times as much.
+    if request._message.chunked and headers["Transfer-Encoding"].lower() != "chunked":
+        raise UnsupportedMediaType(
+            f"Transfer-Encoding {headers['Transfer-Encoding']!r:.80} is not taken: send plain JSON, chunked at most"
+        )
     content = request.content
     if content.is_eof() and content.exception() is None:
         # Nearly always the body came with the head: no waiting, no timer.

@@ -68,6 +68,11 @@ REFUSED = {
         415,
         "unsupported-media-type",
     ),
+    "compressed on its way": (
+        [CHUNKED.replace(b"chunked", b"gzip, chunked") + b"%x\r\n%b\r\n0\r\n\r\n" % (len(GOOD), GOOD)],
+        415,
+        "unsupported-media-type",
+    ),
     "too long, as it says": (
         [_request(b"")[:-4].replace(b"Length: 0", b"Length: 1048577") + b"\r\n\r\n"],
         413,
@@ -80,6 +85,9 @@ REFUSED = {
     "two framings": ([BOTH_FRAMINGS], 400, "malformed-http"),
     "not HTTP": ([b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n"], 400, "malformed-http"),
     "a wrong line": ([b"POST\r\n\r\n"], 400, "malformed-http"),
+    "a wrong version": ([b"GET / HTTP/1.7\r\nHost: x\r\n\r\n"], 400, "malformed-http"),
+    "HTTP/2": ([b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"], 400, "malformed-http"),
+    "no URL": ([b"GET http://x:99999999/process HTTP/1.1\r\nHost: x\r\n\r\n"], 400, "malformed-http"),
     "many headers": ([HEAD + b"".join(b"X-%d: y\r\n" % n for n in range(500)) + b"\r\n"], 400, "malformed-http"),
     "a long header": ([HEAD + b"X: " + b"y" * 100_000 + b"\r\n\r\n"], 400, "malformed-http"),
     "a long path": ([b"GET /" + b"y" * 100_000 + b" HTTP/1.1\r\n\r\n"], 400, "malformed-http"),
@@ -100,6 +108,9 @@ async def test_bad_input_is_a_problem_and_the_next_request_is_served(chunks: lis
     head, _, body = answer.partition(b"\r\n\r\n")
     problem = Problem.model_validate_json(body)
     assert problem.type == f"urn:tailgate:error:{name}"
+    assert len(problem.detail.split()) >= 3, "says too little"
+    assert not problem.detail.endswith(":"), "is cut off"
+    assert "bytearray" not in problem.detail
     assert b"Content-Type: application/problem+json\r\n" in head
     assert f"X-Request-Id: {problem.request_id}\r\n".encode() in head + b"\r\n"
     assert (b"\r\nAllow: POST\r\n" in head + b"\r\n") == (status == 405)
