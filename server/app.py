@@ -36,15 +36,20 @@ from server.versions import effective_config
 class App:
     """A server without its socket: ``handler`` answers everything, ``process`` is told when to drain.
 
-    ``cut_off`` is how many requests the drain did not wait for any longer.
+    ``cut_off`` is how many requests had no answer when the drain did not wait for them any longer.
     """
 
     handler: Handler
     process: ProcessRoute
     frames: LiveFrames
-    population: Population
+    metrics: Metrics
     ids: RequestIds
     cut_off: int = 0
+
+    @property
+    def population(self) -> Population:
+        """Who is in flight."""
+        return self.metrics.population
 
 
 @asynccontextmanager
@@ -139,7 +144,7 @@ async def _wired(settings: Settings, api_key: SecretStr | None, tracing: Tracing
     if restart is not None:
         routes[RESTART_FAULTS] = {"POST": finished(guarded(api_keys)(restart))}
     try:
-        yield App(dispatcher(routes, origins=origins, ids=ids), process, frames, metrics.population, ids)
+        yield App(dispatcher(routes, origins=origins, ids=ids), process, frames, metrics, ids)
     finally:
         if state.store is not None:
             await state.store.aclose()

@@ -54,9 +54,11 @@ async def listening(app: App, host: str, port: int, *, drain_timeout_s: float) -
         await site.stop()
         await app.frames.close()
         await _until_idle(app.population, drain_timeout_s)
-        app.cut_off = app.population.in_flight
     finally:
+        # Some are answered even now, within aiohttp's own grace: those who are not are cancelled, and count as lost.
+        lost = app.metrics.disconnected
         await runner.cleanup()
+        app.cut_off = app.metrics.disconnected - lost + app.population.in_flight
 
 
 def _reason(error: OSError) -> str:

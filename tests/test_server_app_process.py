@@ -158,6 +158,31 @@ async def test_requests_that_outlast_the_drain_are_cut_off_and_that_is_said():
     assert stderr.count("\n") == 1
 
 
+async def test_who_is_answered_after_the_drain_was_not_cut_off():
+    called = asyncio.Event()
+
+    async def fail(request: web.Request) -> web.Response:
+        called.set()
+        await asyncio.sleep(0.15)
+        return web.json_response({"error": {"code": 503, "message": "busy", "status": "UNAVAILABLE"}}, status=503)
+
+    gemini = web.Application()
+    gemini.router.add_post("/{path:.*}", fail)
+    async with listening_app(gemini) as upstream, aiohttp.ClientSession() as session:
+        flags = ("--gemini_client", "builtin", "--live.base_url", upstream, "--mode", "blocking")
+        retry = ("--retry.attempts", "2", "--retry.base_s", "0.05")
+        with server_process(*flags, *retry, "--drain_timeout_s", "0.1") as server:
+            in_flight = [
+                asyncio.create_task(_post(session, f"{server.url}/process", ask("a", str(n)))) for n in range(3)
+            ]
+            await called.wait()
+            code, stderr = await asyncio.to_thread(server.stop)
+            answers = await asyncio.gather(*in_flight)
+
+    assert {502} <= {status for status, _ in answers} <= {502, 503}
+    assert (code, stderr) == (0, "")
+
+
 @pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("mode", ["async", "sync", "blocking"])
 async def test_a_second_signal_ends_the_drain_at_once(mode: str, number: signal.Signals, expected: int):
