@@ -380,14 +380,15 @@ def test_the_command_serves_grpc_too_on_the_same_counts():
     with start("--profile", "zero", "--grpc") as process:
         url, grpc_url = re.search(r"on (http://\S+), gRPC on (http://\S+) ", process.stdout.readline()).groups()
 
-        async def call_and_count() -> int:
+        async def call_and_count() -> tuple[int, int]:
             client = create_client("google-generativeai", base_url=grpc_url)
             await client.generate(GeminiCall("over gRPC", MODEL), timeout_s=20)
             await client.aclose()
             async with aiohttp.ClientSession() as session, session.get(url + "/stats?prompt=over+gRPC") as response:
-                return (await response.json())["prompt_calls"]
+                report = await response.json()
+                return report["prompt_calls"], report["total"]
 
-        assert asyncio.run(call_and_count()) == 1
+        assert asyncio.run(call_and_count()) == (1, 1)
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=10)
 

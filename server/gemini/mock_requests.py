@@ -76,6 +76,7 @@ class _GenerateRequest(TypedDict, total=False):
 
 @with_config(_STRICT)
 class _CountRequest(TypedDict, total=False):
+    model: str
     contents: list[_Content]
     generate_content_request: _GenerateRequest
 

@@ -21,16 +21,25 @@ from server.gemini.faults import NO_FAULTS, FaultScript, FaultScriptError
 from server.gemini.latency import PROFILES, find_profile
 from server.gemini.mock_answers import MockApi
 from server.gemini.mock_http import HttpConnection
+from server.gemini.mock_stats import Served
 from server.gemini.simulation import Simulation
 
 
 @asynccontextmanager
 async def serving(
-    simulation: Simulation, *, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+    simulation: Simulation,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    tls: ssl.SSLContext | None = None,
+    served: Served | None = None,
 ) -> AsyncIterator[str]:
-    """Serve ``simulation`` in the running loop; yields the base URL. Raises ``OSError`` when the port is taken."""
+    """Serve ``simulation`` in the running loop; yields the base URL. Raises ``OSError`` when the port is taken.
+
+    ``/stats`` tells what is in ``served``, which another face of the same mock may count in too.
+    """
     connections: set[HttpConnection] = set()
-    api = MockApi(simulation)
+    api = MockApi(simulation, Served() if served is None else served)
     server = await asyncio.get_running_loop().create_server(
         lambda: HttpConnection(api.answer, connections), host, port, ssl=tls, backlog=4096
     )
@@ -50,14 +59,16 @@ async def _serve_until_signal(simulation: Simulation, host: str, port: int, *, g
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    served = Served()
     try:
         async with AsyncExitStack() as faces:
-            url = await faces.enter_async_context(serving(simulation, host=host, port=port))
+            url = await faces.enter_async_context(serving(simulation, host=host, port=port, served=served))
             grpc_url = ""
             if grpc:
                 from server.gemini.mock_grpc import serving_grpc
 
-                grpc_url = f", gRPC on {await faces.enter_async_context(serving_grpc(simulation, host=host))}"
+                grpc_face = serving_grpc(simulation, host=host, served=served)
+                grpc_url = f", gRPC on {await faces.enter_async_context(grpc_face)}"
             about = f"profile {simulation.profile.name}, seed {simulation.seed}"
             print(f"mock Gemini ready on {url}{grpc_url} ({about})", flush=True)
             await stop.wait()
