@@ -12,10 +12,11 @@ import orjson
 
 from server.gemini import mock_bodies as bodies
 from server.gemini.faults import FaultKind
+from server.gemini.mock_bad_call import BadCallError
 from server.gemini.mock_chunks import STREAMED_FAULTS, chunks
 from server.gemini.mock_http import Answer, End, Request
 from server.gemini.mock_refusals import refuse
-from server.gemini.mock_requests import BadCallError, read_count, read_generate
+from server.gemini.mock_requests import read_count, read_generate
 from server.gemini.mock_stats import NO_ANSWER, Served
 from server.gemini.reply_text import count_tokens
 from server.gemini.simulation import Plan, Simulation

@@ -16,10 +16,11 @@ from typing import Any, Final, NamedTuple, NoReturn
 import orjson
 
 from server.gemini.faults import FaultKind
+from server.gemini.mock_bad_call import BadCallError
 from server.gemini.mock_bodies import blocked_body, count_body, fault_answer, reply_body
 from server.gemini.mock_chunks import STREAMED_FAULTS, chunks
 from server.gemini.mock_refusals import refuse
-from server.gemini.mock_requests import BadCallError, read_count, read_generate
+from server.gemini.mock_requests import read_count, read_generate
 from server.gemini.mock_stats import NO_ANSWER, Served
 from server.gemini.reply_text import count_tokens
 from server.gemini.simulation import Plan, Simulation
