@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import gc
 import logging
-import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +16,7 @@ from pydantic import SecretStr
 from server.app import App, build_app
 from server.http_server import HttpServer
 from server.lifecycle import Population
+from server.listen_reason import listen_reason
 from server.settings import Settings
 
 log = logging.getLogger("tailgate")
@@ -47,7 +45,7 @@ async def listening(app: App, host: str, port: int, *, drain_timeout_s: float) -
         try:
             await site.start()
         except OSError as error:
-            raise ListenError(f"cannot listen on {host}:{port}: {_reason(error)}") from None
+            raise ListenError(f"cannot listen on {host}:{port}: {listen_reason(error)}") from None
         yield site.port
         app.process.draining = True
         await site.stop()
@@ -56,14 +54,6 @@ async def listening(app: App, host: str, port: int, *, drain_timeout_s: float) -
         app.cut_off = app.population.in_flight
     finally:
         await runner.cleanup()
-
-
-def _reason(error: OSError) -> str:
-    if isinstance(error, socket.gaierror):
-        return f"{error.strerror or error}; choose another --host"
-    # asyncio words the errno anew and keeps the number.
-    said = os.strerror(error.errno).lower() if error.errno else str(error)
-    return f"{said}; choose another --port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else said
 
 
 async def _until_idle(population: Population, timeout_s: float) -> None:

@@ -88,7 +88,7 @@ async def test_the_same_call_in_process_gives_the_same_reply():
 async def test_stream_is_sse_to_the_byte():
     expected = Simulation("zero").begin(GeminiCall("why is the sky blue?", MODEL)).reply
 
-    async with mock() as session, session.post(path("streamGenerateContent") + "?alt=sse", json=ASK) as response:
+    async with mock() as session, session.post(path("streamGenerateContent") + "?key=a&alt=sse", json=ASK) as response:
         body = await response.read()
 
     assert response.headers["Content-Type"] == "text/event-stream"
@@ -103,8 +103,9 @@ async def test_stream_is_sse_to_the_byte():
     assert len({chunk["responseId"] for chunk in chunks}) == 1
 
 
-async def test_stream_without_sse_is_one_json_array():
-    async with mock() as session, session.post(path("streamGenerateContent"), json=ASK) as response:
+@pytest.mark.parametrize("query", ["", "?alt=json", "?alt=ssee", "?xalt=sse", "?key=alt%3Dsse"])
+async def test_stream_without_sse_is_one_json_array(query):
+    async with mock() as session, session.post(path("streamGenerateContent") + query, json=ASK) as response:
         chunks = await response.json()
 
     assert chunks[-1]["candidates"][0]["finishReason"] == "STOP"
@@ -331,6 +332,21 @@ async def test_faults_of_the_wire(method, kind, error):
             await read_all(session, path(method))
 
 
+async def test_a_malformed_event_is_an_event_still():
+    url = path("streamGenerateContent") + "?alt=sse"
+    async with mock() as session, session.post(url, json=ASK) as response:
+        sound = (await response.text()).split("\r\n\r\n")
+    async with mock('[[fault]]\nkind = "malformed"') as session, session.post(url, json=ASK) as response:
+        *events, last, rest = (await response.text()).split("\r\n\r\n")
+
+    assert len(events) + 2 == len(sound)
+    assert all(json.loads(event.removeprefix("data: ")) for event in events)
+    assert last.startswith("data: {")
+    with pytest.raises(ValueError, match="delimiter"):
+        json.loads(last.removeprefix("data: "))
+    assert rest == ""
+
+
 async def test_a_reset_is_a_reset():
     async with serving(Simulation("zero", faults=FaultScript.parse('[[fault]]\nkind = "reset"'))) as url:
         body = json.dumps(ASK).encode()
@@ -472,7 +488,31 @@ def test_a_busy_port_is_one_line():
         output, errors = process.communicate(timeout=10)
 
     assert (process.returncode, output, errors.count("\n")) == (1, "", 1)
-    assert os.strerror(98) in errors
+    assert os.strerror(98).lower() in errors
+
+
+def test_a_host_that_is_nowhere_is_one_line_in_the_resolvers_words(monkeypatch, capsys):
+    @asynccontextmanager
+    async def unresolved(*_args, **_kwargs):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        yield  # a generator all the same
+
+    monkeypatch.setattr("server.gemini.mock_server.serving", unresolved)
+
+    assert main(["--host", "nohost.invalid"]) == 1
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert "Name or service not known" in said.err
+
+
+@pytest.mark.parametrize(("host", "warnings"), [("127.0.0.1", 0), ("localhost", 0), ("0.0.0.0", 1)])
+def test_listening_to_other_machines_is_said(host, warnings):
+    with start("--host", host, "--profile", "zero") as process:
+        assert host.replace("localhost", "") in process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=10)
+
+    assert (process.returncode, errors.count("\n"), errors.count(host)) == (0, warnings, warnings)
 
 
 @pytest.mark.parametrize(
@@ -483,6 +523,7 @@ def test_a_busy_port_is_one_line():
         ("--profile", "fast"),
         ("--faults", "/absent.toml"),
         ("--seed", "a"),
+        ("--seed", "-1"),
         ("--x",),
     ],
 )

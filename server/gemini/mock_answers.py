@@ -77,7 +77,7 @@ class MockApi:
         plan = self._simulation.begin(call_asked)
         response_id = f"mock{next(self._numbers):016x}"
         if method == "streamGenerateContent" and (plan.fault is None or plan.fault.kind in STREAMED_FAULTS):
-            return self._stream(plan, version, model, response_id, sse="alt=sse" in query)
+            return self._stream(plan, version, model, response_id, sse=parse_qs(query).get("alt") == ["sse"])
         return self._whole(plan, version, method, model, response_id)
 
     def _at_once(self, version: str, method: str, model: str, status: int, body: bytes) -> Answer:
@@ -108,18 +108,21 @@ class MockApi:
 
     def _stream(self, plan: Plan, version: str, model: str, response_id: str, *, sse: bool) -> Answer:
         frames = _sse_frames if sse else _array_frames
-        framed = list(frames(list(chunks(plan, model, response_id))))
+        kind = plan.fault.kind if plan.fault is not None else None
+        parts = list(chunks(plan, model, response_id))
+        if kind is FaultKind.MALFORMED:
+            # Within the JSON: a line that is no event's any more would be passed over, and the stream seem to end well.
+            parts[-1] = (parts[-1][0], parts[-1][1].replace(b":", b"="))
+        framed = list(frames(parts))
         head = (_SSE_HEAD if sse else _JSON_HEADS[200]) + b"Transfer-Encoding: chunked\r\n\r\n"
         steps = [(wait_s, b"%x\r\n%b\r\n" % (len(frame), frame)) for wait_s, frame in framed]
         steps[0] = (steps[0][0], head + steps[0][1])
         end = End.KEEP
-        match plan.fault.kind if plan.fault is not None else None:
+        match kind:
             case FaultKind.RESET:
                 steps, end = steps[:1], End.RESET
             case FaultKind.TRUNCATED:
                 steps, end = [*steps[:-1], (steps[-1][0], steps[-1][1][:-20])], End.CLOSE
-            case FaultKind.MALFORMED:
-                steps[-1] = (steps[-1][0], steps[-1][1].replace(b":", b"=") + b"0\r\n\r\n")
             case _:
                 steps[-1] = (steps[-1][0], steps[-1][1] + b"0\r\n\r\n")
         return Answer(steps, end, partial(self._ended, version, "streamGenerateContent", model, 200))
