@@ -1,40 +1,19 @@
-"""The mock's HTTP face over real sockets: wire shapes, faults of the wire, counts, and the command itself."""
+"""The mock's HTTP face over real sockets: wire shapes, faults of the wire, and counts."""
 
 import asyncio
 import json
-import os
 import re
-import signal
-import socket
-import subprocess
-import sys
-from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
 
-from server.gemini.clients import create_client
 from server.gemini.faults import FaultScript
 from server.gemini.mock_http import MOST_BODY_BYTES
-from server.gemini.mock_server import main, serving
+from server.gemini.mock_server import serving
 from server.gemini.protocol import GeminiCall
 from server.gemini.rest_wire import decode_answer
 from server.gemini.simulation import Simulation
-
-MODEL = "gemini-2.5-flash"
-KEY = {"x-goog-api-key": "any"}
-ASK = {"contents": [{"role": "user", "parts": [{"text": "why is the sky blue?"}]}]}
-
-
-@asynccontextmanager
-async def mock(faults: str = "", profile: str = "zero", seed: int = 0):
-    simulation = Simulation(profile, seed=seed, faults=FaultScript.parse(faults))
-    async with serving(simulation) as url, aiohttp.ClientSession(url, headers=KEY) as session:
-        yield session
-
-
-def path(method: str = "generateContent", version: str = "v1beta", model: str = MODEL) -> str:
-    return f"/{version}/models/{model}:{method}"
+from tests.http_mock import ASK, MODEL, mock, path, request_bytes
 
 
 async def read_all(session: aiohttp.ClientSession, url: str) -> None:
@@ -140,142 +119,6 @@ async def test_generation_config_is_obeyed_in_both_spellings():
                 answer = await response.json()
             assert answer["usageMetadata"]["candidatesTokenCount"] == 3
             assert answer["candidates"][0]["finishReason"] == "MAX_TOKENS"
-
-
-# Refusals
-
-
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        (b"{", "Invalid JSON"),
-        (b"", "Invalid JSON"),
-        (b"[]", "Invalid value"),
-        (b"{}", "contents is not specified"),
-        (b'{"contents": []}', "contents is not specified"),
-        (b'{"contents": [{"parts": [{"text": 1}]}]}', "contents[0].parts[0].text"),
-        (json.dumps(ASK | {"prompt": "x"}).encode(), 'Unknown name "prompt"'),
-        (json.dumps(ASK | {"generationConfig": {"max_tokens": 5}}).encode(), 'Unknown name "max_tokens"'),
-        (json.dumps(ASK | {"generationConfig": {"temperature": 2.1}}).encode(), "temperature"),
-        (json.dumps(ASK | {"generationConfig": {"maxOutputTokens": 0}}).encode(), "maxOutputTokens"),
-        (json.dumps(ASK | {"generationConfig": {"stopSequences": ["a"] * 6}}).encode(), "stopSequences"),
-        (json.dumps(ASK | {"generationConfig": {"candidateCount": 2}}).encode(), "candidateCount"),
-    ],
-)
-async def test_bad_requests_are_googles_400(body, said):
-    async with mock() as session, session.post(path(), data=body) as response:
-        error = (await response.json())["error"]
-
-    assert (response.status, error["code"], error["status"]) == (400, 400, "INVALID_ARGUMENT")
-    assert said in error["message"]
-
-
-def turn(*parts: object, **more: object) -> bytes:
-    return json.dumps({"contents": [ASK["contents"][0], {"parts": parts, **more}]}).encode()
-
-
-IMAGE = {"inlineData": {"mimeType": "image/png", "data": "MTIz"}}
-
-
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        (turn({"txt": "x"}), "Unknown name \"txt\" at 'contents[1].parts[0]'"),
-        (turn({"text": "x", "txt": "x"}), "Unknown name \"txt\" at 'contents[1].parts[0]'"),
-        (turn(), "contents[1].parts: contents.parts must not be empty"),
-        (b'{"contents": [{"role": "user"}]}', "contents[0].parts: contents.parts must not be empty"),
-        (turn({"text": "x"}, {}), "contents[1].parts[1].data: required oneof field 'data'"),
-        (turn({"thought": True}), "contents[1].parts[0].data: required oneof field 'data'"),
-        (turn({"text": "x", **IMAGE}), "oneof field 'data' is already set"),
-        (turn({"text": "x"}, role="bogus"), "valid role: user, model"),
-        (turn({"text": "x"}, role="function"), "valid role: user, model"),
-        (
-            json.dumps(ASK | {"systemInstruction": {"parts": [{}]}}).encode(),
-            "system_instruction.parts[0].data: required",
-        ),
-        (json.dumps(ASK | {"systemInstruction": {"text": "x"}}).encode(), 'Unknown name "text"'),
-    ],
-)
-@pytest.mark.parametrize("method", ["generateContent", "countTokens"])
-async def test_contents_that_cannot_be_are_googles_400(body, said, method):
-    if method == "countTokens" and b"systemInstruction" in body:
-        body = b'{"generateContentRequest": %b}' % body
-    async with mock() as session, session.post(path(method), data=body) as response:
-        error = (await response.json())["error"]
-
-    assert (response.status, error["status"]) == (400, "INVALID_ARGUMENT")
-    assert said in error["message"]
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"contents": {"parts": {"text": "why is the sky blue?"}}},
-        {"contents": {"parts": [{"text": "why is the sky blue?"}]}},
-        ASK | {"system_instruction": {"parts": {"text": "You are a cat."}}, "generationConfig": {"stopSequences": "!"}},
-    ],
-)
-async def test_a_single_value_is_taken_for_a_list_of_it(body):
-    async with mock() as session:
-        async with session.post(path(), json=body) as response:
-            answer = await response.json()
-        async with session.post(path("countTokens"), json={"contents": body["contents"]}) as response:
-            assert (await response.json())["totalTokens"] == 5
-
-    assert answer["usageMetadata"]["promptTokenCount"] == 5
-
-
-@pytest.mark.parametrize(
-    "part",
-    [
-        IMAGE,
-        {"file_data": {"fileUri": "x"}},
-        {"functionCall": {"name": "f"}, "thoughtSignature": "MTIz"},
-        {"function_response": {"name": "f", "response": {}}},
-        {"text": "x", "thought": True},
-        {"text": ""},
-    ],
-)
-@pytest.mark.parametrize("role", ["user", "model", ""])
-async def test_every_kind_of_part_goes(part, role):
-    async with mock() as session, session.post(path(), data=turn(part, role=role)) as response:
-        assert response.status == 200
-
-
-@pytest.mark.parametrize(
-    ("headers", "query", "status", "code"),
-    [
-        ({}, "", 403, "PERMISSION_DENIED"),
-        ({"x-goog-api-key": "invalid"}, "", 400, "INVALID_ARGUMENT"),
-        ({}, "?key=invalid", 400, "INVALID_ARGUMENT"),
-        ({}, "?key=good", 200, None),
-        ({"X-Goog-Api-Key": "good"}, "", 200, None),
-    ],
-)
-async def test_keys(headers, query, status, code):
-    async with (
-        serving(Simulation("zero")) as url,
-        aiohttp.ClientSession(url, headers=headers) as session,
-        session.post(path() + query, json=ASK) as response,
-    ):
-        answer = await response.json()
-
-    assert response.status == status
-    assert answer.get("error", {}).get("status") == code
-    assert ("API_KEY_INVALID" in str(answer)) is (status == 400)
-
-
-async def test_unknown_models_methods_and_paths_are_404():
-    async with mock() as session:
-        async with session.post(path(model="gpt-5"), json=ASK) as response:
-            error = (await response.json())["error"]
-            assert (response.status, error["status"]) == (404, "NOT_FOUND")
-        for unknown in (path("embed"), path(version="v2"), "/", "/v1beta/models", "/v1beta/models/a/b:countTokens"):
-            async with session.post(unknown, json=ASK) as response:
-                assert response.status == 404
-                assert response.content_type == "text/html"
-        async with session.get(path()) as response:
-            assert response.status == 404
 
 
 # Faults
@@ -396,11 +239,6 @@ async def test_callers_who_leave_are_counted_without_an_answer():
 # HTTP
 
 
-def request_bytes(body: bytes = json.dumps(ASK).encode(), extra: str = "") -> bytes:
-    head = f"POST {path()} HTTP/1.1\r\nHost: a\r\nx-goog-api-key: a\r\n{extra}Content-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
-
-
 async def test_pipelined_requests_are_answered_in_order():
     prompts = [f"prompt {number}" for number in range(5)]
     pipeline = b"".join(
@@ -440,97 +278,3 @@ async def test_keep_alive_close_chunked_and_expect():
     assert closed.startswith(b"HTTP/1.1 200 ")
     assert answered.startswith(b"HTTP/1.1 200 ")
     assert expected.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ")
-
-
-# The command
-
-
-def start(*flags: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "server.gemini.mock_server", *flags]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_command_says_where_it_is_and_stops_on_a_signal(number):
-    with start("--profile", "zero", "--seed", "4") as process:
-        ready = process.stdout.readline()
-        url = re.fullmatch(r"mock Gemini ready on (http://127\.0\.0\.1:\d+) \(profile zero, seed 4\)\n", ready)[1]
-        with socket.create_connection(url.removeprefix("http://").split(":")) as connection:
-            connection.sendall(request_bytes())
-            assert connection.recv(12) == b"HTTP/1.1 200"
-            process.send_signal(number)
-            _, errors = process.communicate(timeout=10)
-
-    assert (process.returncode, errors) == (0, "")
-
-
-def test_the_command_serves_grpc_too_on_the_same_counts():
-    with start("--profile", "zero", "--grpc") as process:
-        url, grpc_url = re.search(r"on (http://\S+), gRPC on (http://\S+) ", process.stdout.readline()).groups()
-
-        async def call_and_count() -> tuple[int, int]:
-            client = create_client("google-generativeai", base_url=grpc_url)
-            await client.generate(GeminiCall("over gRPC", MODEL), timeout_s=20)
-            await client.aclose()
-            async with aiohttp.ClientSession() as session, session.get(url + "/stats?prompt=over+gRPC") as response:
-                report = await response.json()
-                return report["prompt_calls"], report["total"]
-
-        assert asyncio.run(call_and_count()) == (1, 1)
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=10)
-
-    assert process.returncode == 0
-
-
-def test_a_busy_port_is_one_line():
-    with socket.create_server(("127.0.0.1", 0)) as taken, start("--port", str(taken.getsockname()[1])) as process:
-        output, errors = process.communicate(timeout=10)
-
-    assert (process.returncode, output, errors.count("\n")) == (1, "", 1)
-    assert os.strerror(98).lower() in errors
-
-
-def test_a_host_that_is_nowhere_is_one_line_in_the_resolvers_words(monkeypatch, capsys):
-    @asynccontextmanager
-    async def unresolved(*_args, **_kwargs):
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        yield  # a generator all the same
-
-    monkeypatch.setattr("server.gemini.mock_server.serving", unresolved)
-
-    assert main(["--host", "nohost.invalid"]) == 1
-    said = capsys.readouterr()
-    assert (said.out, said.err.count("\n")) == ("", 1)
-    assert "Name or service not known" in said.err
-
-
-@pytest.mark.parametrize(("host", "warnings"), [("127.0.0.1", 0), ("localhost", 0), ("0.0.0.0", 1)])
-def test_listening_to_other_machines_is_said(host, warnings):
-    with start("--host", host, "--profile", "zero") as process:
-        assert host.replace("localhost", "") in process.stdout.readline()
-        process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=10)
-
-    assert (process.returncode, errors.count("\n"), errors.count(host)) == (0, warnings, warnings)
-
-
-@pytest.mark.parametrize(
-    "flags",
-    [
-        ("--port", "70000"),
-        ("--port", "x"),
-        ("--profile", "fast"),
-        ("--faults", "/absent.toml"),
-        ("--seed", "a"),
-        ("--seed", "-1"),
-        ("--x",),
-    ],
-)
-def test_wrong_flags_are_usage_errors(flags, capsys):
-    with pytest.raises(SystemExit) as left:
-        main(flags)
-
-    assert left.value.code == 2
-    said = capsys.readouterr()
-    assert (said.out, said.err.count("\n")) == ("", 1)
