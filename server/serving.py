@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import gc
 import logging
-import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +16,7 @@ from pydantic import SecretStr
 from server.app import App, build_app
 from server.http_server import HttpServer
 from server.lifecycle import Population
+from server.listen_reason import listen_reason
 from server.settings import Settings
 from server.settings_ignored import ignored_settings
 
@@ -48,7 +46,7 @@ async def listening(app: App, host: str, port: int, *, drain_timeout_s: float) -
         try:
             await site.start()
         except OSError as error:
-            raise ListenError(f"cannot listen on {host}:{port}: {_reason(error)}") from None
+            raise ListenError(f"cannot listen on {host}:{port}: {listen_reason(error)}") from None
         yield site.port
         app.process.draining = True
         await site.stop()
@@ -59,14 +57,6 @@ async def listening(app: App, host: str, port: int, *, drain_timeout_s: float) -
         lost = app.metrics.disconnected
         await runner.cleanup()
         app.cut_off = app.metrics.disconnected - lost + app.population.in_flight
-
-
-def _reason(error: OSError) -> str:
-    if isinstance(error, socket.gaierror):
-        return f"{error.strerror or error}; choose another --host"
-    # asyncio words the errno anew and keeps the number.
-    said = os.strerror(error.errno).lower() if error.errno else str(error)
-    return f"{said}; choose another --port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else said
 
 
 async def _until_idle(population: Population, timeout_s: float) -> None:

@@ -1,40 +1,19 @@
-"""The mock's HTTP face over real sockets: wire shapes, faults of the wire, counts, and the command itself."""
+"""The mock's HTTP face over real sockets: wire shapes, faults of the wire, and counts."""
 
 import asyncio
 import json
-import os
 import re
-import signal
-import socket
-import subprocess
-import sys
-from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
 
-from server.gemini.clients import create_client
 from server.gemini.faults import FaultScript
 from server.gemini.mock_http import MOST_BODY_BYTES
-from server.gemini.mock_server import main, serving
+from server.gemini.mock_server import serving
 from server.gemini.protocol import GeminiCall
 from server.gemini.rest_wire import decode_answer
 from server.gemini.simulation import Simulation
-
-MODEL = "gemini-2.5-flash"
-KEY = {"x-goog-api-key": "any"}
-ASK = {"contents": [{"role": "user", "parts": [{"text": "why is the sky blue?"}]}]}
-
-
-@asynccontextmanager
-async def mock(faults: str = "", profile: str = "zero", seed: int = 0):
-    simulation = Simulation(profile, seed=seed, faults=FaultScript.parse(faults))
-    async with serving(simulation) as url, aiohttp.ClientSession(url, headers=KEY) as session:
-        yield session
-
-
-def path(method: str = "generateContent", version: str = "v1beta", model: str = MODEL) -> str:
-    return f"/{version}/models/{model}:{method}"
+from tests.http_mock import ASK, MODEL, mock, path, request_bytes
 
 
 async def read_all(session: aiohttp.ClientSession, url: str) -> None:
@@ -88,7 +67,7 @@ async def test_the_same_call_in_process_gives_the_same_reply():
 async def test_stream_is_sse_to_the_byte():
     expected = Simulation("zero").begin(GeminiCall("why is the sky blue?", MODEL)).reply
 
-    async with mock() as session, session.post(path("streamGenerateContent") + "?alt=sse", json=ASK) as response:
+    async with mock() as session, session.post(path("streamGenerateContent") + "?key=a&alt=sse", json=ASK) as response:
         body = await response.read()
 
     assert response.headers["Content-Type"] == "text/event-stream"
@@ -103,8 +82,9 @@ async def test_stream_is_sse_to_the_byte():
     assert len({chunk["responseId"] for chunk in chunks}) == 1
 
 
-async def test_stream_without_sse_is_one_json_array():
-    async with mock() as session, session.post(path("streamGenerateContent"), json=ASK) as response:
+@pytest.mark.parametrize("query", ["", "?alt=json", "?alt=ssee", "?xalt=sse", "?key=alt%3Dsse"])
+async def test_stream_without_sse_is_one_json_array(query):
+    async with mock() as session, session.post(path("streamGenerateContent") + query, json=ASK) as response:
         chunks = await response.json()
 
     assert chunks[-1]["candidates"][0]["finishReason"] == "STOP"
@@ -139,70 +119,6 @@ async def test_generation_config_is_obeyed_in_both_spellings():
                 answer = await response.json()
             assert answer["usageMetadata"]["candidatesTokenCount"] == 3
             assert answer["candidates"][0]["finishReason"] == "MAX_TOKENS"
-
-
-# Refusals
-
-
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        (b"{", "Invalid JSON"),
-        (b"", "Invalid JSON"),
-        (b"[]", "Invalid value"),
-        (b"{}", "contents is not specified"),
-        (b'{"contents": []}', "contents is not specified"),
-        (b'{"contents": [{"parts": [{"text": 1}]}]}', "contents.0.parts.0.text"),
-        (json.dumps(ASK | {"prompt": "x"}).encode(), 'Unknown name "prompt"'),
-        (json.dumps(ASK | {"generationConfig": {"max_tokens": 5}}).encode(), 'Unknown name "max_tokens"'),
-        (json.dumps(ASK | {"generationConfig": {"temperature": 2.1}}).encode(), "temperature"),
-        (json.dumps(ASK | {"generationConfig": {"maxOutputTokens": 0}}).encode(), "maxOutputTokens"),
-        (json.dumps(ASK | {"generationConfig": {"stopSequences": ["a"] * 6}}).encode(), "stopSequences"),
-        (json.dumps(ASK | {"generationConfig": {"candidateCount": 2}}).encode(), "candidateCount"),
-    ],
-)
-async def test_bad_requests_are_googles_400(body, said):
-    async with mock() as session, session.post(path(), data=body) as response:
-        error = (await response.json())["error"]
-
-    assert (response.status, error["code"], error["status"]) == (400, 400, "INVALID_ARGUMENT")
-    assert said in error["message"]
-
-
-@pytest.mark.parametrize(
-    ("headers", "query", "status", "code"),
-    [
-        ({}, "", 403, "PERMISSION_DENIED"),
-        ({"x-goog-api-key": "invalid"}, "", 400, "INVALID_ARGUMENT"),
-        ({}, "?key=invalid", 400, "INVALID_ARGUMENT"),
-        ({}, "?key=good", 200, None),
-        ({"X-Goog-Api-Key": "good"}, "", 200, None),
-    ],
-)
-async def test_keys(headers, query, status, code):
-    async with (
-        serving(Simulation("zero")) as url,
-        aiohttp.ClientSession(url, headers=headers) as session,
-        session.post(path() + query, json=ASK) as response,
-    ):
-        answer = await response.json()
-
-    assert response.status == status
-    assert answer.get("error", {}).get("status") == code
-    assert ("API_KEY_INVALID" in str(answer)) is (status == 400)
-
-
-async def test_unknown_models_methods_and_paths_are_404():
-    async with mock() as session:
-        async with session.post(path(model="gpt-5"), json=ASK) as response:
-            error = (await response.json())["error"]
-            assert (response.status, error["status"]) == (404, "NOT_FOUND")
-        for unknown in (path("embed"), path(version="v2"), "/", "/v1beta/models", "/v1beta/models/a/b:countTokens"):
-            async with session.post(unknown, json=ASK) as response:
-                assert response.status == 404
-                assert response.content_type == "text/html"
-        async with session.get(path()) as response:
-            assert response.status == 404
 
 
 # Faults
@@ -259,6 +175,21 @@ async def test_faults_of_the_wire(method, kind, error):
             await read_all(session, path(method))
 
 
+async def test_a_malformed_event_is_an_event_still():
+    url = path("streamGenerateContent") + "?alt=sse"
+    async with mock() as session, session.post(url, json=ASK) as response:
+        sound = (await response.text()).split("\r\n\r\n")
+    async with mock('[[fault]]\nkind = "malformed"') as session, session.post(url, json=ASK) as response:
+        *events, last, rest = (await response.text()).split("\r\n\r\n")
+
+    assert len(events) + 2 == len(sound)
+    assert all(json.loads(event.removeprefix("data: ")) for event in events)
+    assert last.startswith("data: {")
+    with pytest.raises(ValueError, match="delimiter"):
+        json.loads(last.removeprefix("data: "))
+    assert rest == ""
+
+
 async def test_a_reset_is_a_reset():
     async with serving(Simulation("zero", faults=FaultScript.parse('[[fault]]\nkind = "reset"'))) as url:
         body = json.dumps(ASK).encode()
@@ -308,11 +239,6 @@ async def test_callers_who_leave_are_counted_without_an_answer():
 # HTTP
 
 
-def request_bytes(body: bytes = json.dumps(ASK).encode(), extra: str = "") -> bytes:
-    head = f"POST {path()} HTTP/1.1\r\nHost: a\r\nx-goog-api-key: a\r\n{extra}Content-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
-
-
 async def test_pipelined_requests_are_answered_in_order():
     prompts = [f"prompt {number}" for number in range(5)]
     pipeline = b"".join(
@@ -352,71 +278,3 @@ async def test_keep_alive_close_chunked_and_expect():
     assert closed.startswith(b"HTTP/1.1 200 ")
     assert answered.startswith(b"HTTP/1.1 200 ")
     assert expected.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 ")
-
-
-# The command
-
-
-def start(*flags: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "server.gemini.mock_server", *flags]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_command_says_where_it_is_and_stops_on_a_signal(number):
-    with start("--profile", "zero", "--seed", "4") as process:
-        ready = process.stdout.readline()
-        url = re.fullmatch(r"mock Gemini ready on (http://127\.0\.0\.1:\d+) \(profile zero, seed 4\)\n", ready)[1]
-        with socket.create_connection(url.removeprefix("http://").split(":")) as connection:
-            connection.sendall(request_bytes())
-            assert connection.recv(12) == b"HTTP/1.1 200"
-            process.send_signal(number)
-            _, errors = process.communicate(timeout=10)
-
-    assert (process.returncode, errors) == (0, "")
-
-
-def test_the_command_serves_grpc_too_on_the_same_counts():
-    with start("--profile", "zero", "--grpc") as process:
-        url, grpc_url = re.search(r"on (http://\S+), gRPC on (http://\S+) ", process.stdout.readline()).groups()
-
-        async def call_and_count() -> int:
-            client = create_client("google-generativeai", base_url=grpc_url)
-            await client.generate(GeminiCall("over gRPC", MODEL), timeout_s=20)
-            await client.aclose()
-            async with aiohttp.ClientSession() as session, session.get(url + "/stats?prompt=over+gRPC") as response:
-                return (await response.json())["prompt_calls"]
-
-        assert asyncio.run(call_and_count()) == 1
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=10)
-
-    assert process.returncode == 0
-
-
-def test_a_busy_port_is_one_line():
-    with socket.create_server(("127.0.0.1", 0)) as taken, start("--port", str(taken.getsockname()[1])) as process:
-        output, errors = process.communicate(timeout=10)
-
-    assert (process.returncode, output, errors.count("\n")) == (1, "", 1)
-    assert os.strerror(98) in errors
-
-
-@pytest.mark.parametrize(
-    "flags",
-    [
-        ("--port", "70000"),
-        ("--port", "x"),
-        ("--profile", "fast"),
-        ("--faults", "/absent.toml"),
-        ("--seed", "a"),
-        ("--x",),
-    ],
-)
-def test_wrong_flags_are_usage_errors(flags, capsys):
-    with pytest.raises(SystemExit) as left:
-        main(flags)
-
-    assert left.value.code == 2
-    said = capsys.readouterr()
-    assert (said.out, said.err.count("\n")) == ("", 1)

@@ -70,6 +70,29 @@ async def test_genai_blocking_with_a_config():
     assert response.candidates[0].finish_reason.name == "MAX_TOKENS"
 
 
+async def test_genai_sends_images_tools_and_the_history_of_a_chat():
+    def weather(place: str) -> str:
+        """The weather at a place."""
+        return place
+
+    picture = genai.types.Part.from_bytes(data=b"123", mime_type="image/png")
+    called = genai.types.Part.from_function_call(name="weather", args={"place": "Rome"})
+    answered = genai.types.Part.from_function_response(name="weather", response={"result": "Rome"})
+    turns = [
+        genai.types.UserContent([PROMPT, picture]),
+        genai.types.ModelContent([called]),
+        genai.types.UserContent([answered]),
+    ]
+    config = genai.types.GenerateContentConfig(tools=[weather], system_instruction="Rhyme.")
+    async with genai_client(Simulation("zero")) as client:
+        chat = client.aio.chats.create(model=MODEL, history=turns[:2], config=config)
+        response = await chat.send_message([answered])
+        whole = await client.aio.models.generate_content(model=MODEL, contents=turns, config=config)
+
+    assert response.text.strip()
+    assert whole.text.startswith(PROMPT)
+
+
 async def test_genai_streams():
     async with genai_client(Simulation("zero")) as client:
         stream = await client.aio.models.generate_content_stream(model=MODEL, contents=PROMPT)
@@ -109,6 +132,22 @@ async def test_generativeai_blocking():
 
     assert response.text == EXPECTED.text
     assert response.usage_metadata.total_token_count == EXPECTED.usage.total_tokens
+
+
+@pytest.mark.parametrize("method", ["generate_content", "count_tokens"])
+async def test_generativeai_sends_images_tools_and_the_history_of_a_chat(method):
+    def weather(place: str) -> str:
+        """The weather at a place."""
+        return place
+
+    turns = [
+        {"role": "user", "parts": [PROMPT, {"mime_type": "image/png", "data": b"123"}]},
+        {"role": "model", "parts": [{"function_call": {"name": "weather", "args": {"place": "Rome"}}}]},
+        {"role": "user", "parts": [{"function_response": {"name": "weather", "response": {"result": "Rome"}}}]},
+    ]
+    async with generativeai_model(Simulation("zero")):
+        model = generativeai.GenerativeModel(MODEL, tools=[weather], system_instruction="Rhyme.")
+        assert await asyncio.to_thread(getattr(model, method), turns)
 
 
 async def test_generativeai_streams_and_counts():

@@ -8,7 +8,8 @@
     retry_after_s = 45.8   # rate-limit only: RetryInfo.retryDelay
 
 Windows may overlap: the first one in the file that takes a call has it. Which calls are taken is a hash of seed, prompt
-and how often it was asked, so the same workload fails in the same places.
+and how often it was asked, so the same workload fails in the same places. A window that can take none, because an
+earlier one takes all calls of its time, is a mistake.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ from __future__ import annotations
 import math
 import tomllib
 from enum import StrEnum
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, field_validator, model_validator
+
+from server.gemini.fault_mistakes import mistake
 
 
 class FaultKind(StrEnum):
@@ -37,7 +41,9 @@ class FaultKind(StrEnum):
     BLOCKED = "blocked"  # 200 with promptFeedback.blockReason and no candidates
 
 
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# Strict: a text or a truth value is no number, though pydantic would make one of it.
+Number = Annotated[float, Strict()]
+Seconds = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
 
 
 class FaultWindow(BaseModel):
@@ -47,10 +53,10 @@ class FaultWindow(BaseModel):
 
     kind: FaultKind
     at_s: Seconds = 0.0
-    for_s: Annotated[float, Field(gt=0)] = math.inf
-    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    for_s: Annotated[Number, Field(gt=0)] = math.inf
+    share: Annotated[Number, Field(gt=0, le=1)] = 1.0
     retry_after_s: Seconds | None = None
-    factor: Annotated[float, Field(gt=1, allow_inf_nan=False)] | None = None
+    factor: Annotated[Number, Field(gt=1, allow_inf_nan=False)] | None = None
 
     @model_validator(mode="after")
     def _fields_fit_kind(self) -> Self:
@@ -59,6 +65,19 @@ class FaultWindow(BaseModel):
         if (self.factor is None) is (self.kind is FaultKind.SLOW):
             raise ValueError("factor belongs to kind slow, and slow needs it")
         return self
+
+    @property
+    def end_s(self) -> float:
+        """When the window closes, in seconds since the start; infinity when it never does."""
+        return self.at_s + self.for_s
+
+    def takes_all_of(self, other: FaultWindow) -> bool:
+        """Whether no call is left for ``other`` when this window comes first."""
+        return self.share == 1.0 and self.at_s <= other.at_s and self.end_s >= other.end_s
+
+    def describe(self) -> str:
+        """Kind and time in words, for a message."""
+        return f"{self.kind}, {self.at_s:g} s to {'the end' if math.isinf(self.end_s) else f'{self.end_s:g} s'}"
 
 
 class FaultScriptError(ValueError):
@@ -72,6 +91,17 @@ class FaultScript(BaseModel):
 
     fault: tuple[FaultWindow, ...] = ()
 
+    @field_validator("fault")
+    @classmethod
+    def _each_can_take_a_call(cls, windows: tuple[FaultWindow, ...]) -> tuple[FaultWindow, ...]:
+        for (first, earlier), (second, later) in combinations(enumerate(windows, 1), 2):
+            if earlier.takes_all_of(later):
+                raise ValueError(
+                    f"window {second} ({later.describe()}) never takes a call: window {first} ({earlier.describe()}) "
+                    "comes first and takes them all; put the narrower one first, or give the other a share"
+                )
+        return windows
+
     @classmethod
     def parse(cls, toml: str, *, origin: str = "fault script") -> FaultScript:
         """A script from its TOML text. Raises :class:`FaultScriptError`, which begins with ``origin``."""
@@ -81,9 +111,8 @@ class FaultScript(BaseModel):
             raise FaultScriptError(f"{origin}: not TOML: {error}") from None
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            place = ".".join(str(part + 1) if isinstance(part, int) else part for part in first["loc"])
-            message = first["msg"].removeprefix("Value error, ")
-            raise FaultScriptError(f"{origin}: {place or 'top level'}: {message}, got {first['input']!r:.80}") from None
+            said = mistake(first, list(cls.model_fields), list(FaultWindow.model_fields))
+            raise FaultScriptError(f"{origin}: {said}") from None
 
     def disturbed_s(self) -> list[tuple[float, float | None]]:
         """The stretches of time in which calls may be disturbed, in seconds since the start: merged, in order.
@@ -91,7 +120,7 @@ class FaultScript(BaseModel):
         The last one's end is None where it has none.
         """
         merged: list[list[float]] = []
-        for start, end in sorted((window.at_s, window.at_s + window.for_s) for window in self.fault):
+        for start, end in sorted((window.at_s, window.end_s) for window in self.fault):
             if merged and start <= merged[-1][1]:
                 merged[-1][1] = max(merged[-1][1], end)
             else:
@@ -102,7 +131,7 @@ class FaultScript(BaseModel):
     def load(cls, path: Path) -> FaultScript:
         """A script from a file. Raises :class:`FaultScriptError`."""
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
             raise FaultScriptError(f"{path}: cannot be read: {reason}") from None

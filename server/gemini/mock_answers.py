@@ -12,20 +12,17 @@ import orjson
 
 from server.gemini import mock_bodies as bodies
 from server.gemini.faults import FaultKind
+from server.gemini.mock_bad_call import BadCallError
+from server.gemini.mock_chunks import STREAMED_FAULTS, chunks
 from server.gemini.mock_http import Answer, End, Request
-from server.gemini.mock_requests import BadCallError, read_count, read_generate
+from server.gemini.mock_refusals import refuse
+from server.gemini.mock_requests import read_count, read_generate
 from server.gemini.mock_stats import NO_ANSWER, Served
-from server.gemini.protocol import Usage
 from server.gemini.reply_text import count_tokens
 from server.gemini.simulation import Plan, Simulation
 
-_MODELS: Final = ("gemini-", "gemma-")
 _VERSIONS: Final = ("v1", "v1beta")
 _METHODS: Final = ("generateContent", "streamGenerateContent", "countTokens")
-_MOST_CHUNKS: Final = 8
-_STREAMED_FAULTS: Final = frozenset(
-    {FaultKind.SLOW, FaultKind.RESET, FaultKind.TRUNCATED, FaultKind.MALFORMED, FaultKind.BLOCKED}
-)
 _REASONS: Final = {
     200: "OK",
     400: "Bad Request",
@@ -49,11 +46,11 @@ _NOT_FOUND: Final = (
 
 
 class MockApi:
-    """Gemini's REST surface, and ``/stats``, on one simulation."""
+    """Gemini's REST surface, and ``/stats``, on one simulation; what was answered is counted in ``served``."""
 
-    def __init__(self, simulation: Simulation) -> None:
+    def __init__(self, simulation: Simulation, served: Served) -> None:
         self._simulation = simulation
-        self._served = Served()
+        self._served = served
         self._numbers = count(1)
 
     def answer(self, request: Request) -> Answer:
@@ -66,7 +63,8 @@ class MockApi:
         model, _, method = unquote(call).rpartition(":")
         if request.method != "POST" or version not in _VERSIONS or method not in _METHODS or "/" in model:
             return Answer([(0.0, _NOT_FOUND)])
-        refused = self._refuse(request, query, version, model, method)
+        key = request.key or next(iter(parse_qs(query).get("key", [])), "")
+        refused = refuse(key, version, model, method)
         if refused is not None:
             return self._at_once(version, method, model, *refused)
         try:
@@ -78,23 +76,9 @@ class MockApi:
             return self._at_once(version, method, model, 400, error.body)
         plan = self._simulation.begin(call_asked)
         response_id = f"mock{next(self._numbers):016x}"
-        if method == "streamGenerateContent" and (plan.fault is None or plan.fault.kind in _STREAMED_FAULTS):
-            return self._stream(plan, version, model, response_id, sse="alt=sse" in query)
+        if method == "streamGenerateContent" and (plan.fault is None or plan.fault.kind in STREAMED_FAULTS):
+            return self._stream(plan, version, model, response_id, sse=parse_qs(query).get("alt") == ["sse"])
         return self._whole(plan, version, method, model, response_id)
-
-    def _refuse(self, request: Request, query: str, version: str, model: str, method: str) -> tuple[int, bytes] | None:
-        key = request.key or next(iter(parse_qs(query).get("key", [])), "")
-        if not key:
-            return 403, bodies.no_key()
-        if key == bodies.INVALID_KEY:
-            return 400, bodies.invalid_key()
-        if not model.startswith(_MODELS):
-            message = (
-                f"models/{model} is not found for API version {version}, or is not supported for {method}. Call "
-                "ListModels to see the list of available models and their supported methods."
-            )
-            return 404, bodies.error_body(404, message)
-        return None
 
     def _at_once(self, version: str, method: str, model: str, status: int, body: bytes) -> Answer:
         self._served.add(version, method, model, status)
@@ -124,18 +108,21 @@ class MockApi:
 
     def _stream(self, plan: Plan, version: str, model: str, response_id: str, *, sse: bool) -> Answer:
         frames = _sse_frames if sse else _array_frames
-        chunks = list(frames(list(_chunks(plan, model, response_id))))
+        kind = plan.fault.kind if plan.fault is not None else None
+        parts = list(chunks(plan, model, response_id))
+        if kind is FaultKind.MALFORMED:
+            # Within the JSON: a line that is no event's any more would be passed over, and the stream seem to end well.
+            parts[-1] = (parts[-1][0], parts[-1][1].replace(b":", b"="))
+        framed = list(frames(parts))
         head = (_SSE_HEAD if sse else _JSON_HEADS[200]) + b"Transfer-Encoding: chunked\r\n\r\n"
-        steps = [(wait_s, b"%x\r\n%b\r\n" % (len(frame), frame)) for wait_s, frame in chunks]
+        steps = [(wait_s, b"%x\r\n%b\r\n" % (len(frame), frame)) for wait_s, frame in framed]
         steps[0] = (steps[0][0], head + steps[0][1])
         end = End.KEEP
-        match plan.fault.kind if plan.fault is not None else None:
+        match kind:
             case FaultKind.RESET:
                 steps, end = steps[:1], End.RESET
             case FaultKind.TRUNCATED:
                 steps, end = [*steps[:-1], (steps[-1][0], steps[-1][1][:-20])], End.CLOSE
-            case FaultKind.MALFORMED:
-                steps[-1] = (steps[-1][0], steps[-1][1].replace(b":", b"=") + b"0\r\n\r\n")
             case _:
                 steps[-1] = (steps[-1][0], steps[-1][1] + b"0\r\n\r\n")
         return Answer(steps, end, partial(self._ended, version, "streamGenerateContent", model, 200))
@@ -158,32 +145,12 @@ def _json(status: int, body: bytes) -> bytes:
     return b"%bContent-Length: %d\r\n\r\n%b" % (_JSON_HEADS[status], len(body), body)
 
 
-def _chunks(plan: Plan, model: str, response_id: str) -> Iterator[tuple[float, bytes]]:
-    """The reply in up to eight parts: seconds after the part before, and its JSON."""
-    text, tokens, usage = plan.reply.text, plan.reply.usage.output_tokens, plan.reply.usage
-    if plan.fault is not None and plan.fault.kind is FaultKind.BLOCKED:
-        yield plan.delay_s, bodies.blocked_body(usage.prompt_tokens, model, response_id, lines=False)
-        return
-    parts = max(1, min(_MOST_CHUNKS, tokens))
-    said_chars, said_ms = 0, 0.0
-    for part in range(1, parts + 1):
-        so_far = tokens * part // parts
-        upto_chars, upto_ms = len(text) * part // parts, plan.draw.total_ms(so_far)
-        used = Usage(usage.prompt_tokens, so_far, usage.prompt_tokens + so_far)
-        finish = plan.reply.finish_reason if part == parts else None
-        yield (
-            (upto_ms - said_ms) / 1000,
-            bodies.chunk_body(text[said_chars:upto_chars], finish, used, model, response_id),
-        )
-        said_chars, said_ms = upto_chars, upto_ms
+def _sse_frames(parts: list[tuple[float, bytes]]) -> Iterator[tuple[float, bytes]]:
+    for wait_s, part in parts:
+        yield wait_s, b"data: %b\r\n\r\n" % part
 
 
-def _sse_frames(chunks: list[tuple[float, bytes]]) -> Iterator[tuple[float, bytes]]:
-    for wait_s, chunk in chunks:
-        yield wait_s, b"data: %b\r\n\r\n" % chunk
-
-
-def _array_frames(chunks: list[tuple[float, bytes]]) -> Iterator[tuple[float, bytes]]:
+def _array_frames(parts: list[tuple[float, bytes]]) -> Iterator[tuple[float, bytes]]:
     """Without ``alt=sse`` a stream is one JSON array, an element at a time."""
-    for number, (wait_s, chunk) in enumerate(chunks):
-        yield wait_s, (b",\r\n" if number else b"[") + chunk + (b"" if number + 1 < len(chunks) else b"]")
+    for number, (wait_s, part) in enumerate(parts):
+        yield wait_s, (b",\r\n" if number else b"[") + part + (b"" if number + 1 < len(parts) else b"]")

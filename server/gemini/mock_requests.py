@@ -4,44 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Required
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
-from pydantic.alias_generators import to_camel
+from pydantic import Field, TypeAdapter, ValidationError, with_config
 from pydantic_core import ErrorDetails
 from typing_extensions import TypedDict  # the standard one is not good enough for pydantic before Python 3.12
 
+from server.gemini.mock_bad_call import BadCallError, unknown_name
 from server.gemini.mock_bodies import bad_request
+from server.gemini.mock_contents import STRICT, Content, Repeated, check, check_system, prompt_of
 from server.gemini.protocol import GeminiCall, Parameters
 
 
-class BadCallError(Exception):
-    """A request that Gemini refuses with a 400; ``body`` is the answer."""
-
-    def __init__(self, body: bytes) -> None:
-        super().__init__("bad Gemini request")
-        self.body = body
-
-
-# Google takes both spellings of a field, camelCase and snake_case, and refuses what it does not know.
-_STRICT = ConfigDict(extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True)
-
-
-@with_config(ConfigDict(extra="ignore"))
-class _Part(TypedDict, total=False):
-    text: str
-
-
-@with_config(_STRICT)
-class _Content(TypedDict, total=False):
-    parts: Required[list[_Part]]
-    role: str
-
-
-@with_config(_STRICT)
+@with_config(STRICT)
 class _GenerationConfig(TypedDict, total=False):
     temperature: Annotated[float, Field(ge=0, le=2)]
     top_p: Annotated[float, Field(ge=0, le=1)]
     max_output_tokens: Annotated[int, Field(ge=1)]
-    stop_sequences: Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=5)]
+    stop_sequences: Annotated[Repeated[Annotated[str, Field(min_length=1)]], Field(max_length=5)]
     candidate_count: Annotated[int, Field(ge=1, le=1)]
     # Known to Google, of no consequence here.
     top_k: float
@@ -59,24 +37,29 @@ class _GenerationConfig(TypedDict, total=False):
     thinking_config: Any
     image_config: Any
     media_resolution: Any
+    audio_transcription_config: Any
 
 
-@with_config(_STRICT)
+@with_config(STRICT)
 class _GenerateRequest(TypedDict, total=False):
-    contents: Required[Annotated[list[_Content], Field(min_length=1)]]
+    contents: Required[Annotated[Repeated[Content], Field(min_length=1)]]
+    system_instruction: Content
     generation_config: _GenerationConfig
     # Known to Google, of no consequence here.
     model: str
     tools: Any
     tool_config: Any
     safety_settings: Any
-    system_instruction: Any
     cached_content: str
+    service_tier: str
+    store: bool
+    continuation_token: Any
 
 
-@with_config(_STRICT)
+@with_config(STRICT)
 class _CountRequest(TypedDict, total=False):
-    contents: list[_Content]
+    model: str
+    contents: Repeated[Content]
     generate_content_request: _GenerateRequest
 
 
@@ -92,6 +75,7 @@ def read_generate(body: bytes, model: str) -> GeminiCall:
         request = _GENERATE.validate_json(body)
     except ValidationError as error:
         raise _refusal(error, "GenerateContentRequest") from None
+    contents = _checked(request, "GenerateContentRequest")
     parameters = _DEFAULTS
     if config := request.get("generation_config"):
         parameters = Parameters(
@@ -100,7 +84,7 @@ def read_generate(body: bytes, model: str) -> GeminiCall:
             max_output_tokens=config.get("max_output_tokens"),
             stop_sequences=tuple(config.get("stop_sequences", ())),
         )
-    return GeminiCall(_prompt(request["contents"]), model, parameters)
+    return GeminiCall(prompt_of(contents), model, parameters)
 
 
 def read_count(body: bytes) -> str:
@@ -110,24 +94,34 @@ def read_count(body: bytes) -> str:
     except ValidationError as error:
         raise _refusal(error, "CountTokensRequest") from None
     nested = request.get("generate_content_request")
-    return _prompt(nested["contents"] if nested else request.get("contents", []))
+    if nested is not None:
+        return prompt_of(_checked(nested, "CountTokensRequest.generate_content_request"))
+    return prompt_of(_checked({"contents": request.get("contents", [])}, "CountTokensRequest"))
 
 
-def _prompt(contents: list[_Content]) -> str:
-    return "\n".join([part.get("text", "") for content in contents for part in content["parts"]])
+def _checked(request: _GenerateRequest, message: str) -> list[Content]:
+    """The contents of ``request``. Raises :class:`BadCallError` for those that Google refuses."""
+    contents = request["contents"]
+    check(contents, message)
+    if "system_instruction" in request:
+        check_system(request["system_instruction"], message)
+    return contents
 
 
 def _refusal(error: ValidationError, message: str) -> BadCallError:
     first: ErrorDetails = error.errors(include_url=False)[0]
-    *place, name = [f"{part}" for part in first["loc"]] or [""]
+    *place, name = first["loc"] or ("",)
     if first["type"] == "json_invalid":
         return BadCallError(bad_request(f"Invalid JSON payload received. {first['msg']}"))
     if first["type"] == "extra_forbidden":
-        where = f" at '{'.'.join(place)}'" if place else ""
-        text = f'Invalid JSON payload received. Unknown name "{name}"{where}: Cannot find field.'
-        return BadCallError(bad_request(text, ".".join(place)))
+        return unknown_name(f"{name}", _path(place))
     if name == "contents" and first["type"] in ("missing", "too_short"):
         text = f"* {message}.contents: contents is not specified\n"
         return BadCallError(bad_request(text, f"{message}.contents"))
-    field = ".".join([*place, name])
+    field = _path([*place, name])
     return BadCallError(bad_request(f"Invalid value at '{field}': {first['msg']}", field))
+
+
+def _path(place: list[str | int]) -> str:
+    """As Google writes it: ``contents[0].parts[0]``."""
+    return "".join([f"[{step}]" if isinstance(step, int) else f".{step}" for step in place]).removeprefix(".")

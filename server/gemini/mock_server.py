@@ -8,29 +8,40 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import signal
 import ssl
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from ipaddress import ip_address
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 from server.gemini.faults import NO_FAULTS, FaultScript, FaultScriptError
 from server.gemini.latency import PROFILES, find_profile
 from server.gemini.mock_answers import MockApi
 from server.gemini.mock_http import HttpConnection
+from server.gemini.mock_stats import Served
 from server.gemini.simulation import Simulation
+from server.listen_reason import listen_reason
 
 
 @asynccontextmanager
 async def serving(
-    simulation: Simulation, *, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+    simulation: Simulation,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    tls: ssl.SSLContext | None = None,
+    served: Served | None = None,
 ) -> AsyncIterator[str]:
-    """Serve ``simulation`` in the running loop; yields the base URL. Raises ``OSError`` when the port is taken."""
+    """Serve ``simulation`` in the running loop; yields the base URL. Raises ``OSError`` when the port is taken.
+
+    ``/stats`` tells what is in ``served``, which another face of the same mock may count in too.
+    """
     connections: set[HttpConnection] = set()
-    api = MockApi(simulation)
+    api = MockApi(simulation, Served() if served is None else served)
     server = await asyncio.get_running_loop().create_server(
         lambda: HttpConnection(api.answer, connections), host, port, ssl=tls, backlog=4096
     )
@@ -50,20 +61,26 @@ async def _serve_until_signal(simulation: Simulation, host: str, port: int, *, g
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    served = Served()
     try:
         async with AsyncExitStack() as faces:
-            url = await faces.enter_async_context(serving(simulation, host=host, port=port))
+            url = await faces.enter_async_context(serving(simulation, host=host, port=port, served=served))
             grpc_url = ""
             if grpc:
                 from server.gemini.mock_grpc import serving_grpc
 
-                grpc_url = f", gRPC on {await faces.enter_async_context(serving_grpc(simulation, host=host))}"
+                grpc_face = serving_grpc(simulation, host=host, served=served)
+                grpc_url = f", gRPC on {await faces.enter_async_context(grpc_face)}"
             about = f"profile {simulation.profile.name}, seed {simulation.seed}"
+            if not ip_address(str(urlsplit(url).hostname)).is_loopback:
+                print(
+                    f"mock Gemini: {host} is not loopback: whoever reaches it may call it, with any key",
+                    file=sys.stderr,
+                )
             print(f"mock Gemini ready on {url}{grpc_url} ({about})", flush=True)
             await stop.wait()
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else error
-        print(f"mock Gemini: cannot listen on {host}:{port}: {reason}", file=sys.stderr)
+        print(f"mock Gemini: cannot listen on {host}:{port}: {listen_reason(error)}", file=sys.stderr)
         return 1
     except ImportError as error:
         print(
@@ -95,6 +112,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     if not 0 <= arguments.port <= 65535:
         parser.error(f"--port must be 0 to 65535, not {arguments.port}")
+    if arguments.seed < 0:
+        parser.error(f"--seed must be 0 or more, not {arguments.seed}")
     try:
         find_profile(arguments.profile)
         arguments.script = FaultScript.load(arguments.faults) if arguments.faults else NO_FAULTS

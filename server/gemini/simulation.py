@@ -118,7 +118,7 @@ class Simulation:
     def _fault(self, key: int, nth: int) -> FaultWindow | None:
         elapsed_s = self._clock() - self._started
         for number, window in enumerate(self._faults):
-            if window.at_s <= elapsed_s < window.at_s + window.for_s:
+            if window.at_s <= elapsed_s < window.end_s:
                 chance = xxh3_64_intdigest(b"%d/%d/fault %d" % (key, nth, number), self._hash_seed) * 2.0**-64
                 if chance < window.share:
                     return window
