@@ -241,15 +241,6 @@ class Settings(BaseModel):
             raise ValueError(f"host {self.host} is not loopback: set api_keys_sha256 too, or listen on 127.0.0.1")
         return self
 
-    @model_validator(mode="after")
-    def _falls_back_on_something(self) -> Self:
-        fallback = self.fallback
-        if fallback.enabled and not self.cache.enabled and not (fallback.model or fallback.text):
-            raise ValueError(
-                "fallback.enabled with the cache off needs fallback.model or fallback.text: nothing is stale"
-            )
-        return self
-
 
 def _is_loopback(host: str) -> bool:
     try:

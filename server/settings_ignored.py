@@ -23,6 +23,10 @@ def _ignored(settings: Settings) -> Iterator[tuple[str, str]]:
             yield f"mock.{name}", f"gemini_client is {settings.gemini_client}"
     if settings.mode != "sync" and settings.sync_threads != Settings.model_fields["sync_threads"].default:
         yield "sync_threads", f"mode is {settings.mode}"
+    fallback = settings.fallback
+    if fallback.enabled and not settings.cache.enabled and not (fallback.model or fallback.text):
+        # Not refused: to switch the cache off beside it is what an ablation does.
+        yield "fallback.enabled", "cache.enabled is false: nothing is stale; no other model or text is given"
     for group in Settings.model_fields:
         chosen = getattr(settings, group)
         if isinstance(chosen, BaseModel) and not getattr(chosen, "enabled", True):
