@@ -58,6 +58,10 @@ class FrameMaker:
                 "tokens": round(state.limiter.tokens, 1) if state.limiter is not None else None,
                 "waiting": state.limiter.waiting if state.limiter is not None else 0,
             },
+            "bulkhead": {
+                "limit": state.places.limit if state.places is not None else None,
+                "waiting": state.places.queued if state.places is not None else 0,
+            },
             "cache": {"entries": state.store.snapshot().entries if state.store is not None else 0},
             "cpu_seconds": round(self._usage.cpu_seconds(), 6),
             "rss_bytes": self._usage.rss_bytes(),

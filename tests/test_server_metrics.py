@@ -163,8 +163,8 @@ def test_there_are_as_many_bins_as_the_format_has():
 
 
 FRAME_MEMBERS = {
-    "seq", "t", "requests", "latency", "stages", "attempts", "in_flight", "breaker", "limiter", "cache", "cpu_seconds",
-    "rss_bytes", "mode",
+    "seq", "t", "requests", "latency", "stages", "attempts", "in_flight", "breaker", "limiter", "bulkhead", "cache",
+    "cpu_seconds", "rss_bytes", "mode",
 }  # fmt: skip
 
 
@@ -188,6 +188,22 @@ async def test_two_listeners_get_the_same_frames_twice_a_second():
         assert frames[-1]["requests"] == {"200/miss": 1}
         assert frames[-1]["in_flight"] == {"QUEUED": 0, "VALIDATING": 0, "PROCESSING": 0, "RETRY": 0}
         assert 1.0 <= arrivals[-1] - arrivals[0] <= 4.0
+
+
+async def test_frames_tell_who_waits_for_a_place_of_the_bulkhead():
+    async with (
+        local_server(bulkhead={"max_in_flight": 1}, mock={"profile": "700ms"}) as server,
+        server.session.ws_connect(f"{server.url}/ws/metrics") as listener,
+    ):
+        asked = [asyncio.ensure_future(server.post(ask("a", str(number)))) for number in range(3)]
+        async with asyncio.timeout(5):
+            while (await listener.receive_json())["bulkhead"] != {"limit": 1, "waiting": 2}:
+                pass
+        for reply in asyncio.as_completed(asked):
+            (await reply).release()
+        async with asyncio.timeout(5):
+            while (await listener.receive_json())["bulkhead"]["waiting"]:
+                pass
 
 
 class FatFrames(FrameMaker):
