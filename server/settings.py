@@ -36,9 +36,9 @@ Seconds = Annotated[float, Field(ge=0, le=_MOST)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=_MOST)]
 Share = Annotated[float, Field(gt=0, le=1)]
 PositiveRate = Annotated[float, Field(gt=0, le=_MOST)]
-SomeShare = Annotated[float, Field(ge=0, le=_MOST)]
+ShareFromZero = Annotated[float, Field(ge=0, le=_MOST)]
 Count = Annotated[int, Field(ge=1, le=_MOST)]
-CountOrNone = Annotated[int, Field(ge=0, le=_MOST)]
+CountFromZero = Annotated[int, Field(ge=0, le=_MOST)]
 Sha256Hex = Annotated[str, AfterValidator(_sha256_hex)]
 Origin = Annotated[str, StringConstraints(pattern=r"^(https?://[^/\s]+|\*)$")]
 
@@ -69,7 +69,7 @@ class RetrySettings(BaseModel):
     attempts: Annotated[int, Field(ge=1, le=10)] = Field(3, description="attempts a call, the first included")
     base_s: Seconds = Field(0.1, description="longest pause before the second attempt, doubled for each one after")
     max_wait_s: Seconds = Field(60.0, description="longest pause; a longer one that Gemini asks for is a failure")
-    budget_share: SomeShare = Field(0.2, description="retries allowed as a share of calls")
+    budget_share: ShareFromZero = Field(0.2, description="retries allowed as a share of calls")
     budget_min_per_s: Seconds = Field(10.0, description="retries a second allowed in any case")
 
 
@@ -108,7 +108,7 @@ class BulkheadSettings(BaseModel):
 
     enabled: bool = Field(True, description="bound the requests in progress")
     max_in_flight: Count = Field(10_000, description="requests in progress at once")
-    max_queue: CountOrNone = Field(2_000, description="requests that may wait for a place")
+    max_queue: CountFromZero = Field(2_000, description="requests that may wait for a place")
     adaptive: bool = Field(False, description="let the number of places follow the latency (AIMD)")
     adaptive_target_s: PositiveSeconds = Field(2.0, description="seconds that a request may hold a place")
 
@@ -134,7 +134,7 @@ class HedgeSettings(BaseModel):
     quantile: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.95, description="share of calls that are faster than the moment of hedging"
     )
-    budget_share: SomeShare = Field(0.1, description="second calls allowed as a share of calls")
+    budget_share: ShareFromZero = Field(0.1, description="second calls allowed as a share of calls")
 
 
 class FallbackSettings(BaseModel):
@@ -169,7 +169,7 @@ class MockSettings(BaseModel):
     model_config = _GROUP
 
     profile: str = Field("lesson", description="latency profile: lesson, flash, pro, congested, zero, or e.g. 200ms")
-    seed: CountOrNone = Field(0, description="the same seed gives the same answers and latencies")
+    seed: CountFromZero = Field(0, description="the same seed gives the same answers and latencies")
     faults: Path | None = Field(None, description="TOML script of faults by time")
 
 
@@ -181,7 +181,7 @@ class LiveSettings(BaseModel):
     base_url: Annotated[str, Field(pattern=r"^https?://\S+$")] | None = Field(
         None, description="where Gemini's API is, when not at Google"
     )
-    max_connections: CountOrNone = Field(
+    max_connections: CountFromZero = Field(
         8000, description="connections at once of the REST clients, more calls wait for one; 0: no limit"
     )
 

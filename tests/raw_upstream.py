@@ -22,9 +22,11 @@ async def upstream(serve: Serve) -> AsyncIterator[str]:
             await writer.wait_closed()
 
     async with await asyncio.start_server(one, "127.0.0.1", 0) as server:
-        yield "http://{}:{}".format(*server.sockets[0].getsockname())
-        if served:
-            await asyncio.wait(served, timeout=5)
+        try:
+            yield "http://{}:{}".format(*server.sockets[0].getsockname())
+        finally:
+            if served:
+                await asyncio.wait(served, timeout=5)
 
 
 async def read_request(reader: asyncio.StreamReader) -> bytes:

@@ -137,18 +137,18 @@ class RateLimiter:
             elif len(tats) >= self._max_keys:
                 self._make_room(now)
             if wait_s:
-                self._check(wait_s, max_wait_s)
-                self._queue(key, key_tat)
+                self._refuse_if_over(max_wait_s, wait_s)
+                self._join_queue(key, key_tat)
                 key_tat = max(key_tat, now + wait_s)
             elif self._queues:
                 self._count_as_started(key, now)
             tats[key] = key_tat + key_interval_s
         elif wait_s:
-            self._check(wait_s, max_wait_s)
+            self._refuse_if_over(max_wait_s, wait_s)
         self._overall_tat = overall_tat + self._overall_interval_s
         return wait_s
 
-    def _check(self, wait_s: float, max_wait_s: float) -> None:
+    def _refuse_if_over(self, max_wait_s: float, wait_s: float) -> None:
         if wait_s > max_wait_s:
             self.refused += 1
             raise RateLimited(f"rate limit reached, free in {wait_s:.3f} s", retry_after_s=wait_s)
@@ -179,7 +179,7 @@ class RateLimiter:
             self._tats[key] -= self._key_interval_s
         self._leave_queue(key)
 
-    def _queue(self, key: str, tat: float) -> None:
+    def _join_queue(self, key: str, tat: float) -> None:
         queue = self._queues.get(key)
         if queue is None:
             self._queues[key] = _Queue(waiting=1, tat=tat)
