@@ -71,6 +71,9 @@ class EchoServer:
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         self._up.set()
         self._loop.run_forever()
+        # Connections accepted just now are made by tasks, which a closed server would let fail with the socket open.
+        while accepting := asyncio.all_tasks(self._loop):
+            self._loop.run_until_complete(asyncio.wait(accepting))
         server.close()
         for transport in tuple(self.open):
             transport.abort()
